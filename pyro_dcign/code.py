@@ -1,0 +1,95 @@
+"""The graphics code: which latents carry which factor of variation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+INTRINSIC = "intrinsic"
+"""Name of the factor that holds identity: shape, texture and all else without a knob."""
+
+Latents = Float[Tensor, "*batch latents"]
+
+
+@dataclass(frozen=True)
+class GraphicsCode:
+    """Names and sizes of the factors of a graphics code, in the order of its latents.
+
+    The paper's face code is azimuth, elevation and light (one *extrinsic* latent each), then 197
+    *intrinsic* latents; its chair code is azimuth and 199 intrinsic ones (section 3.1, figure 2).
+    Nothing in the package assumes how many extrinsic factors there are.
+
+    Args:
+        extrinsic: Latents of each extrinsic factor, by name and in order.
+        intrinsic: Number of intrinsic latents.
+
+    Raises:
+        ValueError: A factor without latents, or an extrinsic factor called "intrinsic".
+
+    Example:
+        >>> code = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=3)
+        >>> code.factors, code.latents
+        (('azimuth', 'light', 'intrinsic'), 5)
+        >>> code.active("light").tolist()
+        [False, True, False, False, False]
+    """
+
+    extrinsic: Mapping[str, int]
+    intrinsic: int
+    sizes: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if INTRINSIC in self.extrinsic:
+            raise ValueError(f"extrinsic factors need other names than {INTRINSIC!r}; rename it")
+        sizes = {**self.extrinsic, INTRINSIC: self.intrinsic}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"factor {name!r} needs 1 or more latents, got {size}")
+        object.__setattr__(self, "sizes", sizes)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Every factor's name: the extrinsic ones in order, then "intrinsic"."""
+        return tuple(self.sizes)
+
+    @property
+    def latents(self) -> int:
+        """Number of latents of the whole code."""
+        return sum(self.sizes.values())
+
+    def slices(self) -> dict[str, slice]:
+        """Where each factor's latents lie in the code."""
+        found, start = {}, 0
+        for name, size in self.sizes.items():
+            found[name] = slice(start, start + size)
+            start += size
+        return found
+
+    def split(self, latents: Latents) -> dict[str, Latents]:
+        """Views of the latents of each factor; the last axis is the code."""
+        return {name: latents[..., where] for name, where in self.slices().items()}
+
+    def join(self, parts: Mapping[str, Latents]) -> Latents:
+        """One code from the latents of each factor: the inverse of :meth:`split`."""
+        return torch.cat([parts[name] for name in self.factors], dim=-1)
+
+    def index(self, factor: str) -> int:
+        """Position of a factor among :attr:`factors`: the type of a minibatch as data.
+
+        Raises:
+            ValueError: A factor that the code does not have.
+        """
+        if factor not in self.sizes:
+            raise ValueError(
+                f"the graphics code has the factors {', '.join(self.factors)}, got {factor!r}"
+            )
+        return self.factors.index(factor)
+
+    def active(self, varying: str) -> Bool[Tensor, " latents"]:
+        """Mask of the latents that belong to the factor that varies."""
+        self.index(varying)
+        mask = torch.zeros(self.latents, dtype=torch.bool)
+        mask[self.slices()[varying]] = True
+        return mask

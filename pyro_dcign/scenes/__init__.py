@@ -1,0 +1,51 @@
+"""Scenes: what can be rendered from an identity and the values of its extrinsic factors.
+
+To add one, write a class with the members of :class:`Scene` and name it in :func:`load_scene`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from pyro_dcign.minibatch import Pixels
+
+
+@dataclass(frozen=True)
+class FactorRange:
+    """Values that an extrinsic factor takes.
+
+    Attributes:
+        low: Smallest value, in the factor's unit (degrees for angles).
+        high: Largest value.
+        values: The only values a grid holds, or none for a continuous factor.
+        period: 360 for a full circle, else none; ``high`` is then ``low`` again.
+    """
+
+    low: float
+    high: float
+    values: tuple[float, ...] = ()
+    period: float | None = None
+
+
+class Scene(Protocol):
+    """A renderer of identities under extrinsic factors.
+
+    An identity is an integer: the same number is the same head or chair on every machine, so a
+    data set needs to store numbers only.
+    """
+
+    name: str
+    factors: Mapping[str, FactorRange]
+
+    def render(
+        self,
+        identity: Int64[Tensor, " images"],
+        factors: Mapping[str, Float[Tensor, " images"]],
+        *,
+        side: int,
+    ) -> Pixels:
+        """Grey 8-bit images of ``side`` × ``side`` pixels; angles in degrees."""
+        ...
