@@ -1,0 +1,5 @@
+"""``python -m pyro_dcign``: the command line."""
+
+from pyro_dcign.cli import main
+
+main()

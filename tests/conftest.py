@@ -1,0 +1,5 @@
+"""Shapes are checked at run time in every test."""
+
+from jaxtyping import install_import_hook
+
+_hook = install_import_hook("pyro_dcign", "beartype.beartype")
