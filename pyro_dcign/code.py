@@ -33,7 +33,7 @@ class GraphicsCode:
         >>> code.factors, code.latents
         (('azimuth', 'light', 'intrinsic'), 5)
         >>> code.active("light").tolist()
-        [False, True, False, False, False]
+        [False, True, False]
     """
 
     extrinsic: Mapping[str, int]
@@ -87,9 +87,8 @@ class GraphicsCode:
             )
         return self.factors.index(factor)
 
-    def active(self, varying: str) -> Bool[Tensor, " latents"]:
-        """Mask of the latents that belong to the factor that varies."""
-        self.index(varying)
-        mask = torch.zeros(self.latents, dtype=torch.bool)
-        mask[self.slices()[varying]] = True
+    def active(self, varying: str) -> Bool[Tensor, " factors"]:
+        """Mask over :attr:`factors`: true for the one that varies."""
+        mask = torch.zeros(len(self.factors), dtype=torch.bool)
+        mask[self.index(varying)] = True
         return mask

@@ -1,0 +1,36 @@
+"""The paper's guide: a normal with diagonal covariance."""
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import nn
+
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.minibatch import Images
+from pyro_dcign.networks import Encoder, linear_head
+
+
+class MeanField(nn.Module):
+    """q(z | x) = N(z; loc(x), diag scale(x)²), heads linear in the encoder's features.
+
+    The second head gives the log variance (paper, section 3.1; stochastic gradient variational
+    Bayes).
+    """
+
+    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+        super().__init__()
+        self.encoder, self.code = encoder, code
+        self.loc = linear_head(encoder.features, code.latents)
+        self.log_variance = linear_head(encoder.features, code.latents)
+
+    def forward(self, images: Images) -> None:
+        """Sample every factor's site."""
+        features = self.encoder(images)
+        # Heads stay in full precision under autocast: a posterior is finer than bfloat16.
+        with torch.autocast(images.device.type, enabled=False):
+            loc = self.loc(features)
+            scale = (self.log_variance(features) / 2).exp()
+        with pyro.plate("images", len(images), dim=-1):
+            for name, where in self.code.slices().items():
+                site = dist.Normal(loc[:, where], scale[:, where], validate_args=False)
+                pyro.sample(name, site.to_event(1))

@@ -1,0 +1,147 @@
+"""The clamp: inactive latents held at their minibatch mean, their gradients the mean pull."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pyro.distributions import TransformedDistribution
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.errors import InputError
+
+Target = Literal["mean", "first"]
+"""Held at the minibatch mean (paper) or at the first image's value (released code)."""
+
+Active = Bool[Tensor, "*groups factors"]
+"""Which factor varies in a minibatch, for one minibatch or several in a row."""
+
+
+class _MeanPull(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, active: Tensor, strength: float, to: Target) -> Tensor:
+        mean = z.mean(-2, keepdim=True)
+        ctx.save_for_backward(z, mean, active)
+        ctx.strength = strength
+        # The released Lua copies row 1 (SelectiveOutputClamp.lua); the paper takes the mean.
+        held = mean if to == "mean" else z[..., :1, :]
+        return torch.where(active, z, held)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        z, mean, active = ctx.saved_tensors
+        pull = ctx.strength * (z - mean)
+        return torch.where(active, gradients[0], pull), None, None, None
+
+
+def clamp(
+    z: Float[Tensor, "*groups images latents"],
+    active: Bool[Tensor, "..."],
+    *,
+    strength: float = 0.01,
+    to: Target = "mean",
+) -> Float[Tensor, "*groups images latents"]:
+    """Hold inactive latents at their minibatch mean.
+
+    The gradient of an inactive latent is *replaced* by the mean pull
+    ``strength * (z - z.mean(-2))``, whatever reaches it from the loss; an active latent keeps its
+    own (paper, section 3.2).
+
+    Args:
+        z: Latents, or any parameter that a guide gives them; one minibatch along the last axis
+            but one.
+        active: Latents that pass; broadcasts against ``z``.
+        strength: Factor of the mean pull; the paper's is 1/100.
+        to: Hold at the ``"mean"`` (paper) or the ``"first"`` image's value (released code).
+
+    Raises:
+        ValueError: Fewer than two images, which have no mean to agree on.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 10.0], [3.0, 30.0]])
+        >>> clamp(z, torch.tensor([True, False])).tolist()
+        [[1.0, 20.0], [3.0, 20.0]]
+    """
+    if z.shape[-2] < 2:
+        raise ValueError(
+            f"clamp() needs 2 or more images to average, got {z.shape[-2]}; use larger minibatches"
+        )
+    held: Tensor = _MeanPull.apply(z, active, strength, to)
+    return held
+
+
+def loc_scale(fn: Any, site: str, remedy: str) -> tuple[Any, int]:
+    """The location-scale distribution of a site and its number of event dimensions.
+
+    Raises:
+        InputError: A distribution that is not given by a location and a scale.
+    """
+    event = 0
+    while hasattr(fn, "reinterpreted_batch_ndims"):
+        event += fn.reinterpreted_batch_ndims
+        fn = fn.base_dist
+    constraints = getattr(fn, "arg_constraints", {})
+    if isinstance(fn, TransformedDistribution) or not {"loc", "scale"} <= set(constraints):
+        raise InputError(
+            f"site {site!r} needs a distribution with loc and scale, got {type(fn).__name__}; "
+            f"{remedy}"
+        )
+    return fn, event
+
+
+class Clamp(Messenger):
+    """A handler that clamps the guide's sites of the factors that do not vary.
+
+    It acts on the parameters (loc, scale) that the guide gives to a site, before the draw, so the
+    reconstruction's and the KL's gradients are both replaced; with ``on="draw"`` it acts on the
+    drawn value instead. Around a guide only: ``Clamp(code, active)(guide)``.
+
+    Laws (tests/test_clamp.py): idempotent; nothing happens when every factor is active; commutes
+    with ``replay``; the pull sums to zero over the minibatch.
+
+    Args:
+        code: The graphics code whose sites are clamped; other sites pass.
+        active: Which factor varies, see :meth:`GraphicsCode.active`. A tensor, not control flow:
+            a captured step replays with another type. With a leading axis of groups, the images
+            are that many minibatches in a row, each clamped to its own mean.
+        strength: Factor of the mean pull.
+        to: ``"mean"`` (paper) or ``"first"`` (released code).
+        on: ``"parameters"`` or ``"draw"``.
+
+    Raises:
+        InputError: A site without loc and scale, while acting on parameters.
+    """
+
+    def __init__(
+        self,
+        code: GraphicsCode,
+        active: Active,
+        *,
+        strength: float = 0.01,
+        to: Target = "mean",
+        on: Literal["parameters", "draw"] = "parameters",
+    ) -> None:
+        super().__init__()
+        self.code, self.active = code, active
+        self.strength, self.to, self.on = strength, to, on
+
+    def _clamp(self, site: str, z: Tensor) -> Tensor:
+        active = self.active[..., self.code.index(site)]
+        groups = z.unflatten(0, (active.numel(), -1))
+        held = clamp(groups, active.view(-1, 1, 1), strength=self.strength, to=self.to)
+        return held.flatten(0, 1)
+
+    def _concerns(self, msg: Any) -> bool:
+        return msg["name"] in self.code.factors and not msg["is_observed"]
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if self.on == "parameters" and self._concerns(msg):
+            fn, event = loc_scale(msg["fn"], msg["name"], 'clamp on="draw" instead')
+            arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
+            arguments |= {n: self._clamp(msg["name"], arguments[n]) for n in ("loc", "scale")}
+            msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if self.on == "draw" and self._concerns(msg):
+            msg["value"] = self._clamp(msg["name"], msg["value"])

@@ -1,0 +1,88 @@
+"""The generative model p(z) p(x | z) as a Pyro program."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pyro_dcign.code import GraphicsCode, Latents
+from pyro_dcign.errors import InputError
+from pyro_dcign.minibatch import Images
+from pyro_dcign.networks import Decoder
+
+NORMAL_SCALE = 0.1
+"""Standard deviation of a pixel under the Normal likelihood."""
+
+
+def _normal(logits: Tensor) -> Any:
+    return dist.Normal(logits.sigmoid(), NORMAL_SCALE, validate_args=False)
+
+
+Likelihood = Callable[[Tensor], Any]
+"""Image logits to a distribution over each pixel's intensity in [0, 1]."""
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    # Grey values are no Bernoulli outcomes, so validation must stay off: this is the paper's
+    # binary cross-entropy on intensities.
+    "bernoulli": lambda logits: dist.Bernoulli(logits=logits, validate_args=False),
+    "continuous_bernoulli": lambda logits: dist.ContinuousBernoulli(
+        logits=logits, validate_args=False
+    ),
+    "normal": _normal,
+}
+
+
+def load_likelihood(name: str) -> Likelihood:
+    """The likelihood of that name.
+
+    Raises:
+        InputError: An unknown name.
+    """
+    if name not in LIKELIHOODS:
+        raise InputError(f"likelihood is one of {', '.join(LIKELIHOODS)}, got {name!r}; choose one")
+    return LIKELIHOODS[name]
+
+
+class Model(nn.Module):
+    """Standard normal factors, rendered by the decoder: one sample site for each factor.
+
+    The sites ``azimuth``, ``elevation``, … ``intrinsic`` (event shape: the factor's latents) and
+    ``image`` (event shape ``(1, side, side)``) lie in ``plate("images")``, as do a guide's.
+
+    Its parameters live in the module, never in Pyro's global store, so several models in one
+    process cannot disturb each other.
+    """
+
+    def __init__(self, decoder: Decoder, code: GraphicsCode, *, likelihood: str) -> None:
+        super().__init__()
+        self.decoder, self.code = decoder, code
+        self.likelihood = load_likelihood(likelihood)
+
+    def forward(self, images: Images) -> Images:
+        """Score images: the Pyro program p(z) p(x | z)."""
+        prior = partial(images.new_full, fill_value=0.0)
+        with pyro.plate("images", len(images), dim=-1):
+            latents = self.code.join(
+                {
+                    name: pyro.sample(
+                        name,
+                        dist.Normal(prior((size,)), 1.0, validate_args=False)
+                        .expand([len(images), size])
+                        .to_event(1),
+                    )
+                    for name, size in self.code.sizes.items()
+                }
+            )
+            pixels = self.likelihood(self.decoder(latents)).to_event(3)
+            return pyro.sample("image", pixels, obs=images)
+
+    @torch.no_grad()
+    def decode(self, latents: Latents) -> Float[Tensor, "*batch 1 side side"]:
+        """Mean intensities of the images that the latents render to."""
+        mean: Tensor = self.likelihood(self.decoder(latents)).mean
+        return mean
