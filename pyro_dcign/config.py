@@ -1,0 +1,184 @@
+"""The configuration of a run: presets, TOML files and overrides."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pyro_dcign.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of a run; the defaults are the preset ``paper``.
+
+    Attributes:
+        preset: Where the other settings started from.
+        data: Folder of training data; empty for the embedded heads.
+        side: Height and width of the images.
+        encoder_maps: Maps of the encoder's blocks.
+        decoder_maps: Maps of the decoder's linear layer and blocks; the last is 1.
+        decoder_kernels: Kernel of each of the decoder's blocks.
+        latents: Length of the graphics code.
+        periodic_latents: Latents of a factor with a full circle; 2 give it a plane instead of a line.
+        likelihood: bernoulli, continuous_bernoulli or normal.
+        guide: Name, FILE.py:CLASS or MODULE:CLASS.
+        clamp: mean (paper), first (released code) or none.
+        clamp_on: parameters, or draw.
+        strength: Factor of the mean pull.
+        ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
+        elbo: Trace_ELBO or TraceMeanField_ELBO.
+        num_particles: Draws of each code for the ELBO's estimate.
+        learning_rate: Adam's, with betas (0.9, 0.99).
+        steps: Updates of the parameters.
+        minibatches: Typed minibatches in each update.
+        seed: Of the parameters, the schedule and the draws.
+        device: auto, cpu or cuda.
+        precision: auto (bf16 where the hardware has it), float32, tf32 or bf16.
+        evaluate_every: Steps between test ELBOs.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    preset: str = "paper"
+    data: str = ""
+    side: int = 150
+    encoder_maps: tuple[int, ...] = (96, 64, 32)
+    decoder_maps: tuple[int, ...] = (32, 64, 96, 96, 1)
+    decoder_kernels: tuple[int, ...] = (7, 7, 7, 7)
+    latents: int = 200
+    periodic_latents: int = 1
+    likelihood: str = "bernoulli"
+    guide: str = "mean_field"
+    clamp: str = "mean"
+    clamp_on: str = "parameters"
+    strength: float = 0.01
+    ratio: str = "1:10"
+    elbo: str = "Trace_ELBO"
+    num_particles: int = 1
+    learning_rate: float = 5e-4
+    steps: int = 50_000
+    minibatches: int = 1
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    evaluate_every: int = 1000
+    checkpoint_every: int = 5000
+
+
+PRESETS: dict[str, Config] = {
+    "paper": Config(),
+    # The released code's network and clamp: rmsprop.lua, SelectiveOutputClamp.lua and the default
+    # invariance strength of monovariant_main.lua; types drawn 1:1:1:1 without shape_bias.
+    "torch7": Config(
+        preset="torch7",
+        encoder_maps=(96, 48, 24),
+        decoder_maps=(24, 48, 96, 96, 1),
+        clamp="first",
+        strength=0.0,
+        ratio="1:1",
+    ),
+    "small": Config(
+        preset="small",
+        side=64,
+        encoder_maps=(32, 32, 32),
+        decoder_maps=(64, 64, 32, 1),
+        decoder_kernels=(5, 7, 5),
+        latents=64,
+        steps=14_000,
+        checkpoint_every=2000,
+    ),
+}
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
+    "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
+    "clamp": ("mean", "first", "none"),
+    "clamp_on": ("parameters", "draw"),
+    "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "float32", "tf32", "bf16"),
+}
+"""The words that each setting of a few words may take."""
+
+_AT_LEAST = {
+    "side": 16,
+    "latents": 2,
+    "periodic_latents": 1,
+    "num_particles": 1,
+    "steps": 1,
+    "minibatches": 1,
+    "seed": 0,
+    "evaluate_every": 1,
+    "checkpoint_every": 1,
+    "strength": 0.0,
+}
+_AT_MOST = {"side": 1024, "latents": 65_536, "minibatches": 4096, "steps": 10**9}
+_TYPES = {field.name: field.type for field in dataclasses.fields(Config)}
+
+
+def _problem(key: str, value: Any) -> str | None:
+    """What is wrong with one setting, or None."""
+    wanted: Any = _TYPES.get(key)
+    if wanted is None:
+        return f"{key}: no such setting"
+    if get_origin(wanted) is tuple:
+        item = get_args(wanted)[0]
+        good = isinstance(value, (list, tuple)) and all(type(v) is item for v in value)
+        if not (good and value and min(value) >= 1 and max(value) <= 4096 and len(value) <= 16):
+            return f"{key}: expected a list of 1 to 16 positive whole numbers, got {value!r}"
+        return None
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        return f"{key}: expected {wanted.__name__}, got {value!r}"
+    if key in CHOICES and value not in CHOICES[key]:
+        return f"{key}: expected one of {', '.join(CHOICES[key])}, got {value!r}"
+    if key in _AT_LEAST and not value >= _AT_LEAST[key]:
+        return f"{key}: expected {_AT_LEAST[key]} or more, got {value!r}"
+    if key in _AT_MOST and value > _AT_MOST[key]:
+        return f"{key}: expected {_AT_MOST[key]} or less, got {value!r}"
+    if key == "learning_rate" and not 0 < value < 1:
+        return f"{key}: expected a number between 0 and 1, got {value!r}"
+    return None
+
+
+def configure(settings: Mapping[str, Any], *, source: str = "config") -> Config:
+    """A preset with some settings replaced; the setting ``preset`` names it (default: paper).
+
+    Raises:
+        InputError: Unknown or ill-typed settings, all of them in one line.
+    """
+    problems = [p for key, value in settings.items() if (p := _problem(key, value))]
+    if problems:
+        raise InputError(f"{source} has settings to mend: {'; '.join(problems)}")
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        kind: Any = _TYPES[key]
+        values[key] = tuple(value) if get_origin(kind) is tuple else kind(value)
+    return dataclasses.replace(PRESETS[values.get("preset", "paper")], **values)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file, not yet checked.
+
+    Raises:
+        InputError: A missing or damaged file, or one of more than 64 kB.
+    """
+    try:
+        if path.stat().st_size > 65_536:
+            raise InputError(f"{path} is to be a config of up to 64 kB, but is larger; check it")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is to be a config file, but does not exist; check it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is to be a TOML file: {error}; mend that place") from None
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every setting, as TOML and JSON can hold it."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(config).items()
+    }

@@ -1,0 +1,182 @@
+"""A run: one directory with a configuration, a graphics code, networks and what came of them."""
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+from pyro_dcign.clamp import Clamp
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.config import Config, configure, settings_of
+from pyro_dcign.errors import InputError
+from pyro_dcign.guide import load_guide
+from pyro_dcign.model import Model
+from pyro_dcign.networks import Decoder, Encoder
+from pyro_dcign.scenes import FactorRange
+from pyro_dcign.svi import Handler
+
+CONFIG = "config.toml"
+
+
+def device_of(config: Config) -> torch.device:
+    """The device that a configuration asks for; ``auto`` is a GPU where there is one.
+
+    Raises:
+        InputError: A GPU is asked for and none is there.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but PyTorch finds no GPU here; use --device auto or cpu")
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def precision_of(config: Config, device: torch.device) -> torch.dtype:
+    """The precision of the convolutions; ``auto`` is bfloat16 where the hardware multiplies it."""
+    if config.precision == "auto":
+        native = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if config.precision == "bf16" else torch.float32
+
+
+def code_of(config: Config, factors: Mapping[str, FactorRange]) -> GraphicsCode:
+    """The graphics code of a configuration for data with these extrinsic factors.
+
+    Raises:
+        InputError: Too few latents to leave one for the intrinsic factor.
+    """
+    sizes = {n: config.periodic_latents if r.period else 1 for n, r in factors.items()}
+    intrinsic = config.latents - sum(sizes.values())
+    if intrinsic < 1:
+        raise InputError(
+            f"latents is to exceed the {sum(sizes.values())} of {', '.join(sizes)}, got "
+            f"{config.latents}; raise --latents"
+        )
+    return GraphicsCode(sizes, intrinsic)
+
+
+def handler_of(config: Config, code: GraphicsCode) -> Handler | None:
+    """What wraps the guide in a training step, or None for an entangled code."""
+    if config.clamp == "none":
+        return None
+    options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
+    return partial(Clamp, code, strength=config.strength, **options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model and a guide with the configuration and the code that they were built from.
+
+    Attributes:
+        folder: The run directory.
+        config: Its settings.
+        factors: Range of each extrinsic factor of the data.
+        code: The graphics code.
+        model: Generative model.
+        guide: Variational posterior.
+        device: Where both are.
+    """
+
+    folder: Path
+    config: Config
+    factors: Mapping[str, FactorRange]
+    code: GraphicsCode
+    model: Model
+    guide: Any
+    device: torch.device
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Model and guide as one module: every parameter once, by name."""
+        return nn.ModuleDict({"model": self.model, "guide": self.guide})
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.folder / "figures"
+
+
+def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> Run:
+    """A run with freshly drawn networks: its seed decides every parameter.
+
+    The caller's random state is left as it was.
+
+    Raises:
+        InputError: A setting that the networks, the guide or this machine cannot meet.
+    """
+    device = device_of(config)
+    code = code_of(config, factors)
+    guide_class = load_guide(config.guide)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        try:
+            encoder = Encoder(config.side, config.encoder_maps)
+            decoder = Decoder(
+                code.latents, config.side, config.decoder_maps, config.decoder_kernels
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        model = Model(decoder, code, likelihood=config.likelihood)
+        guide = guide_class(encoder, code)
+    for module in (model, guide):
+        module.to(device=device, memory_format=torch.channels_last)
+    return Run(folder, config, factors, code, model, guide, device)
+
+
+def write_run_config(run: Run) -> None:
+    """Write ``config.toml``: every setting and the range of every factor."""
+    ranges = {
+        name: {key: value for key, value in dataclasses.asdict(limits).items() if value is not None}
+        for name, limits in run.factors.items()
+    }
+    text = tomli_w.dumps({**settings_of(run.config), "factors": ranges})
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def open_run(folder: Path, *, device: str | None = None) -> Run:
+    """A run as its ``config.toml`` describes it, with untrained networks.
+
+    Raises:
+        InputError: No such run, or a configuration that is damaged.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is to be a run directory, but has no {CONFIG}; check the path")
+    try:
+        if path.stat().st_size > 2**20:
+            raise ValueError("larger than 1 MB")
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        factors = {n: _factor_range(n, r) for n, r in settings.pop("factors", {}).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
+    config = configure(settings, source=str(path))
+    if device is not None:
+        config = dataclasses.replace(config, device=device)
+    elif config.device == "cuda" and not torch.cuda.is_available():
+        # A run trained on a GPU is read wherever the user is.
+        config = dataclasses.replace(config, device="cpu")
+    return build(folder, config, factors)
+
+
+def _factor_range(name: str, found: Any) -> FactorRange:
+    known = {"low", "high", "values", "period"}
+    if not name.isidentifier() or not isinstance(found, dict) or set(found) - known:
+        raise ValueError(f"factor {name!r} has to have low, high, values and period only")
+    low, high, period = (found.get(key) for key in ("low", "high", "period"))
+    numbers = [low, high, *found.get("values", ()), *([] if period is None else [period])]
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        raise ValueError(f"factor {name!r} has to have finite numbers")
+    return FactorRange(float(low), float(high), tuple(map(float, found.get("values", ()))), period)

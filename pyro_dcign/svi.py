@@ -1,0 +1,189 @@
+"""One typed step of stochastic variational inference."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pyro
+import torch
+from jaxtyping import Float
+from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
+from pyro.optim import PyroOptim
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from pyro_dcign.clamp import Active
+from pyro_dcign.errors import InputError
+from pyro_dcign.minibatch import Images
+
+
+class Losses(NamedTuple):
+    """Terms of the negative ELBO, summed over the images of a step, in nats.
+
+    Attributes:
+        reconstruction: -log p(x | z).
+        kl: log q(z | x) - log p(z) of the draw, or the analytic divergence.
+    """
+
+    reconstruction: Float[Tensor, ""]
+    kl: Float[Tensor, ""]
+
+
+def _latent_sites(model_trace: Any) -> Iterator[tuple[str, Any]]:
+    for name, site in model_trace.nodes.items():
+        if site["type"] == "sample" and not site["is_observed"]:
+            yield name, site
+
+
+def _sampled_divergence(model_trace: Any, guide_trace: Any) -> Any:
+    total: Any = 0.0
+    for name, site in _latent_sites(model_trace):
+        total = total + guide_trace.nodes[name]["log_prob_sum"] - site["log_prob_sum"]
+    return total
+
+
+class _OnDevice:
+    """Pyro's estimator with its terms kept apart and no reading of values by the host.
+
+    Pyro's own ``loss_and_grads`` calls ``item()`` several times a step, which makes the device
+    wait and cannot be captured. Every site is reparametrised here, so the surrogate is the loss.
+    """
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any) -> Losses:
+        """Losses of one step; gradients are added to the parameters'."""
+        assert isinstance(self, Trace_ELBO)
+        reconstruction: Any = 0.0
+        kl: Any = 0.0
+        for model_trace, guide_trace in self._get_traces(model, guide, args, {}):
+            observed = model_trace.nodes["image"]["log_prob_sum"]
+            reconstruction = reconstruction - observed / self.num_particles
+            kl = kl + self.divergence(model_trace, guide_trace) / self.num_particles
+        (reconstruction + kl).backward()
+        return Losses(reconstruction.detach(), kl.detach())
+
+    def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
+        """Monte Carlo estimate of KL(q | p) from the draws."""
+        return _sampled_divergence(model_trace, guide_trace)
+
+
+class TypedTraceELBO(_OnDevice, Trace_ELBO):
+    """``Trace_ELBO`` for guides whose every site is reparametrised (the paper's)."""
+
+
+class TypedTraceMeanFieldELBO(_OnDevice, TraceMeanField_ELBO):
+    """``TraceMeanField_ELBO`` for guides whose every site is reparametrised.
+
+    A site whose divergence has no closed form (a flow) is estimated from its draw, as Pyro does.
+    """
+
+    def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
+        """Analytic KL(q | p) of each site."""
+        total: Any = 0.0
+        for name, site in _latent_sites(model_trace):
+            try:
+                term = kl_divergence(guide_trace.nodes[name]["fn"], site["fn"]).sum()
+            except NotImplementedError:
+                term = guide_trace.nodes[name]["log_prob_sum"] - site["log_prob_sum"]
+            total = total + term
+        return total
+
+
+ELBOS: dict[str, type[Any]] = {
+    "Trace_ELBO": TypedTraceELBO,
+    "TraceMeanField_ELBO": TypedTraceMeanFieldELBO,
+}
+
+
+def load_elbo(name: str, *, num_particles: int = 1) -> Any:
+    """The ELBO estimator of that (Pyro) name.
+
+    Raises:
+        InputError: An unknown name.
+    """
+    if name not in ELBOS:
+        raise InputError(f"elbo is one of {', '.join(ELBOS)}, got {name!r}; choose one")
+    return ELBOS[name](num_particles=num_particles)
+
+
+class _OneOptimizer(PyroOptim):
+    """One PyTorch optimiser over all parameters, where Pyro makes one for each."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(type(optimizer), {})
+        self.optimizer = optimizer
+
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        self.optimizer.step()
+
+
+Handler = Callable[[Active], Messenger]
+"""What wraps the guide in a training step, given which factor varies."""
+
+
+class TypedSVI(SVI):
+    """Pyro's SVI whose step knows the type of its minibatch.
+
+    Args:
+        model: Pyro program with the site ``image``.
+        guide: Module that samples the same latent sites, reparametrised.
+        optimizer: One PyTorch optimiser over the parameters of both.
+        elbo: See :func:`load_elbo`.
+        handler: Wraps the guide while training; None trains an entangled code.
+        precision: ``torch.bfloat16`` runs the convolutions under autocast.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        elbo: Any,
+        handler: Handler | None,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(model, guide, _OneOptimizer(optimizer), elbo)
+        self.handler, self.precision = handler, precision
+        self.optimizer = optimizer
+
+    def gradients(self, images: Images, active: Active) -> Losses:
+        """Losses of the clamped step; gradients are added to the parameters'."""
+        guide = self.handler(active)(self.guide) if self.handler else self.guide
+        with torch.autocast(
+            images.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            losses = self.loss_and_grads(self.model, guide, images)
+        assert isinstance(losses, Losses)
+        return losses
+
+    def step(self, images: Images, active: Active) -> Losses:
+        """One update of every parameter; the losses stay on the device, unread."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with pyro.validation_enabled(False):
+            losses = self.gradients(images, active)
+        self.optim(None)
+        return losses
+
+    @torch.no_grad()
+    def evaluate(self, images: Images) -> Losses:
+        """Terms of the negative ELBO of the guide as it is, unclamped; trains nothing."""
+        guide_trace = pyro.poutine.trace(self.guide).get_trace(images)
+        replayed = pyro.poutine.replay(self.model, trace=guide_trace)
+        model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
+        guide_trace.compute_log_prob()
+        model_trace.compute_log_prob()
+        reconstruction = -model_trace.nodes["image"]["log_prob_sum"]
+        return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
+
+
+def adam(
+    parameters: Iterator[nn.Parameter], *, learning_rate: float = 5e-4, capturable: bool = False
+) -> torch.optim.Adam:
+    """The released code's ``rmsprop.lua``, which is Adam with betas (0.9, 0.99) and no decay.
+
+    The paper calls it RMSProp with momentum decay 0.1 and weight decay 0.01; the Lua shows that
+    these are 1 - beta1 and 1 - beta2. One fused kernel updates every parameter.
+    """
+    return torch.optim.Adam(
+        parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True, capturable=capturable
+    )
