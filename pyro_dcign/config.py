@@ -22,7 +22,7 @@ class Config:
         decoder_maps: Maps of the decoder's linear layer and blocks; the last is 1.
         decoder_kernels: Kernel of each of the decoder's blocks.
         latents: Length of the graphics code.
-        periodic_latents: Latents of a factor with a full circle; 2 give it a plane instead of a line.
+        periodic_latents: Latents of a factor with a full circle; 2 give it a plane, not a line.
         likelihood: bernoulli, continuous_bernoulli or normal.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
         clamp: mean (paper), first (released code) or none.

@@ -1,0 +1,122 @@
+"""A block of typed steps: run one by one, or captured once on CUDA and replayed."""
+
+from typing import Protocol
+
+import pyro
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pyro_dcign.feed import Draws, Feed
+from pyro_dcign.minibatch import intensities
+from pyro_dcign.svi import Losses, TypedSVI
+
+History = Float[Tensor, "steps 2 minibatches"]
+"""Mean reconstruction and KL terms of an image, for each step and each of its minibatches."""
+
+
+class Steps(Protocol):
+    """Takes a block of steps and returns their losses, still on the device."""
+
+    def __call__(self, draws: Draws) -> History:
+        """Update the parameters once for each step of the block."""
+        ...
+
+
+def _means(losses: Losses, minibatches: int) -> Float[Tensor, "2 minibatches"]:
+    return torch.stack([term.view(minibatches, -1).mean(1) for term in losses])
+
+
+class PlainSteps:
+    """One :meth:`TypedSVI.step` after another."""
+
+    def __init__(self, svi: TypedSVI, feed: Feed) -> None:
+        self.svi, self.feed = svi, feed
+
+    def __call__(self, draws: Draws) -> History:
+        """Update the parameters once for each step of the block."""
+        history = []
+        for rows, active in zip(draws.rows, draws.active, strict=True):
+            images = intensities(self.feed.pixels[rows].flatten(0, 1))
+            losses = self.svi.step(images, active)
+            history.append(_means(losses, len(rows)))
+        return torch.stack(history)
+
+
+class CapturedSteps:
+    """One CUDA graph of the whole step, replayed: Python and Pyro run only while capturing.
+
+    The minibatch and its type are data in fixed buffers, and so are the losses; a replay reads
+    the next row of the draws and writes the next row of the history, so a block of steps needs no
+    word from the host.
+
+    Args:
+        svi: With an optimiser that is ``capturable``.
+        feed: On a CUDA device.
+        block: Most steps in one call.
+        minibatches: In each step.
+    """
+
+    def __init__(self, svi: TypedSVI, feed: Feed, *, block: int, minibatches: int) -> None:
+        self.svi, self.feed, self.minibatches = svi, feed, minibatches
+        device = feed.pixels.device
+        factors = len(feed.code.factors)
+        self.rows = torch.zeros(block, minibatches, dtype=torch.int64, device=device)
+        self.active = torch.zeros(block, minibatches, factors, dtype=torch.bool, device=device)
+        self.history = torch.zeros(block, 2, minibatches, device=device)
+        self.counter = torch.zeros(1, dtype=torch.int64, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def _step(self) -> None:
+        rows = self.rows.index_select(0, self.counter)[0]
+        active = self.active.index_select(0, self.counter)[0]
+        images = intensities(self.feed.pixels.index_select(0, rows).flatten(0, 1))
+        self.svi.optimizer.zero_grad(set_to_none=True)
+        losses = self.svi.gradients(images, active)
+        self.svi.optimizer.step()
+        means = _means(losses, self.minibatches).unsqueeze(0).to(self.history.dtype)
+        self.history.index_copy_(0, self.counter, means)
+        self.counter += 1
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        parameters = [p for g in self.svi.optimizer.param_groups for p in g["params"]]
+        before = [p.detach().clone() for p in parameters]
+        state = torch.cuda.get_rng_state(self.feed.pixels.device)
+        moments = [t.clone() for s in self.svi.optimizer.state.values() for t in s.values()]
+        fresh = not moments
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), pyro.validation_enabled(False):
+            for _ in range(3):  # cuDNN chooses its kernels and the allocator its blocks
+                self.counter.zero_()
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with pyro.validation_enabled(False):
+            self.svi.optimizer.zero_grad(set_to_none=True)
+            with torch.cuda.graph(graph):
+                self._step()
+        # The warm-up trained on whatever the buffers held: undo it.
+        with torch.no_grad():
+            for parameter, old in zip(parameters, before, strict=True):
+                parameter.copy_(old)
+            tensors = [t for s in self.svi.optimizer.state.values() for t in s.values()]
+            for i, tensor in enumerate(tensors):
+                if fresh:
+                    tensor.zero_()
+                else:
+                    tensor.copy_(moments[i])
+        torch.cuda.set_rng_state(state, self.feed.pixels.device)
+        return graph
+
+    def __call__(self, draws: Draws) -> History:
+        """Update the parameters once for each step of the block."""
+        steps = len(draws.rows)
+        self.rows[:steps].copy_(draws.rows)
+        self.active[:steps].copy_(draws.active)
+        if self.graph is None:
+            self.graph = self._capture()
+        self.counter.zero_()
+        for _ in range(steps):
+            self.graph.replay()
+        return self.history[:steps].clone()
