@@ -1,1 +1,1 @@
-"""Data sets: the store on disk, what fills it, and the schedule that draws from it."""
+"""Data sets: typed minibatches on disk, how they are made, checked and drawn."""

@@ -1,0 +1,197 @@
+"""Typed minibatches on disk: a manifest and safetensors shards of 8-bit images."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
+from pyro_dcign.datasets.shard import Block, check_header, digest
+from pyro_dcign.errors import InputError
+from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.scenes import FactorRange
+
+
+@final
+class Store:
+    """A folder of typed minibatches, each of which is one contiguous slice of a shard.
+
+    Opening reads the manifest and the shards' headers, no images; :meth:`verify` reads every byte.
+
+    Args:
+        folder: What ``data make`` or ``data import`` wrote.
+
+    Raises:
+        InputError: Anything missing or malformed, in one line.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.manifest: Manifest = read_manifest(self.folder)
+        # shards of a type, in order: minibatch i of the type lies in the shard that covers i
+        self._shards: dict[tuple[str, str], list[Shard]] = {
+            (split, varying): [] for split in SPLITS for varying in self.manifest.types
+        }
+        for split in SPLITS:
+            for shard in self.manifest.shards[split]:
+                check_header(
+                    self.folder / shard.file,
+                    shard,
+                    side=self.side,
+                    size=self.size,
+                    factors=len(self.factors),
+                )
+                self._shards[split, shard.varying].append(shard)
+        self._handles: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Store":
+        """The store in a folder, checked as far as that is cheap."""
+        return cls(folder)
+
+    @property
+    def factors(self) -> Mapping[str, FactorRange]:
+        """Range of each extrinsic factor, in the order of the graphics code."""
+        return self.manifest.factors
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Minibatch types: the extrinsic factors in order, then "intrinsic"."""
+        return self.manifest.types
+
+    @property
+    def side(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.manifest.side
+
+    @property
+    def size(self) -> int:
+        """Images in a minibatch."""
+        return self.manifest.size
+
+    @property
+    def bytes(self) -> int:
+        """Size of all shards."""
+        return sum(shard.bytes for split in SPLITS for shard in self.manifest.shards[split])
+
+    def code(self, latents: int, *, extrinsic: Mapping[str, int] | None = None) -> GraphicsCode:
+        """A graphics code of that many latents: one for each extrinsic factor, else intrinsic.
+
+        Args:
+            latents: Latents in all.
+            extrinsic: Factors that take another number than one, e.g. two for a full circle.
+
+        Raises:
+            InputError: Too few latents, or a factor that the data do not have.
+        """
+        other = dict(extrinsic or {})
+        for name, number in other.items():
+            if name not in self.factors or number < 1:
+                raise InputError(
+                    f"expected latents, 1 or more, for one of {', '.join(self.factors)}, "
+                    f"found {name}={number}; the data in {self.folder} have no other factor"
+                )
+        sizes = {name: other.get(name, 1) for name in self.factors}
+        least = sum(sizes.values()) + 1
+        if latents < least:
+            raise InputError(
+                f"expected {least} or more latents for the factors {', '.join(self.types)}, "
+                f"found {latents}; raise the number of latents"
+            )
+        return GraphicsCode(sizes, intrinsic=latents - least + 1)
+
+    def count(self, split: str, varying: str) -> int:
+        """Minibatches of a type."""
+        return sum(shard.minibatches for shard in self._listed(split, varying))
+
+    def counts(self, split: str) -> dict[str, int]:
+        """Minibatches of each type, zeros included."""
+        return {varying: self.count(split, varying) for varying in self.types}
+
+    def minibatch(self, split: str, varying: str, index: int) -> Minibatch:
+        """One minibatch, read as one slice of its shard.
+
+        Raises:
+            IndexError: The type has no minibatch of this number.
+        """
+        if index >= 0:
+            left = index
+            for shard in self._listed(split, varying):
+                if left < shard.minibatches:
+                    return self._slice(shard, left)
+                left -= shard.minibatches
+        raise IndexError(
+            f"{split} has {self.count(split, varying)} minibatches of {varying}, got index {index}"
+        )
+
+    def minibatches(self, split: str) -> Iterator[Minibatch]:
+        """Every minibatch of a split, type by type."""
+        for varying in self.types:
+            for index in range(self.count(split, varying)):
+                yield self.minibatch(split, varying, index)
+
+    def blocks(self, split: str) -> Iterator[tuple[str, Block]]:
+        """The type and contents of every shard of a split, one in memory at a time."""
+        for shard in self.manifest.shards[split]:
+            yield shard.varying, self._block(shard)
+
+    def load(self, split: str) -> dict[str, Block]:
+        """All minibatches of each type in memory; a type without any has empty tensors."""
+        found = {}
+        side, size = self.side, self.size
+        for varying in self.types:
+            shards = self._listed(split, varying)
+            m = sum(shard.minibatches for shard in shards)
+            whole = Block(
+                torch.empty(m, size, side, side, dtype=torch.uint8),
+                torch.empty(m, size, len(self.factors)),
+                torch.empty(m, size, dtype=torch.int64),
+            )
+            start = 0
+            for shard in shards:  # filled in place: never twice the set in memory
+                for part, read in zip(whole, self._block(shard), strict=True):
+                    part[start : start + shard.minibatches] = read
+                start += shard.minibatches
+            found[varying] = whole
+        return found
+
+    def verify(self) -> list[str]:
+        """Names of the shards whose bytes are not those that were written."""
+        return [
+            shard.file
+            for split in SPLITS
+            for shard in self.manifest.shards[split]
+            if digest(self.folder / shard.file) != shard.sha256
+        ]
+
+    def _listed(self, split: str, varying: str) -> list[Shard]:
+        if (split, varying) not in self._shards:
+            raise InputError(
+                f"{self.folder}: expected a split of {', '.join(SPLITS)} and a type of "
+                f"{', '.join(self.types)}, found {split} and {varying}; use one of those"
+            )
+        return self._shards[split, varying]
+
+    def _open(self, shard: Shard) -> Any:
+        if shard.file not in self._handles:
+            path = self.folder / shard.file
+            try:
+                self._handles[shard.file] = safe_open(path, framework="pt")
+            except SafetensorError as error:
+                raise InputError(
+                    f"{path}: expected safetensors, found {error}; make or fetch the data again"
+                ) from None
+        return self._handles[shard.file]
+
+    def _block(self, shard: Shard) -> Block:
+        handle = self._open(shard)
+        return Block(*(handle.get_tensor(name) for name in Block._fields))
+
+    def _slice(self, shard: Shard, index: int) -> Minibatch:
+        handle = self._open(shard)
+        block = Block(*(handle.get_slice(name)[index] for name in Block._fields))
+        columns = dict(zip(self.factors, block.factors.unbind(-1), strict=True))
+        return Minibatch(block.pixels, shard.varying, columns, block.identity)

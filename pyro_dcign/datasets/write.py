@@ -1,0 +1,253 @@
+"""Writing a store: into a hidden folder beside it, which takes its name when all is there."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from pyro_dcign.code import INTRINSIC
+from pyro_dcign.datasets.manifest import (
+    FILE,
+    MAX_FACTORS,
+    MAX_SIDE,
+    MAX_SIZE,
+    SPLITS,
+    Manifest,
+    Shard,
+    check_factor_names,
+)
+from pyro_dcign.datasets.shard import Block, check_header, digest, shard_length, write_shard
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
+from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.scenes import FactorRange
+
+_RECIPE = "recipe.json"
+
+
+@final
+class Writer(AbstractContextManager["Writer"]):
+    """Streams minibatches into a new store; memory holds one unfinished shard of each type.
+
+    Leaving the ``with`` block cleanly moves the whole store to ``folder`` in one step. Leaving it
+    by an exception removes everything, or with ``resume`` keeps the finished shards for a
+    next writer of the same recipe.
+
+    Args:
+        folder: Where the store is to appear; absent or empty.
+        side: Height and width of the images, in pixels.
+        size: Images in a minibatch.
+        factors: Range of each extrinsic factor, in the order of the graphics code.
+        recipe: How the set was made; anything that JSON holds.
+        labelled: Whether the true factors are known.
+        tolerance: How far a held factor may stray within a minibatch.
+        resume: Keep and reuse finished shards; they must depend on the recipe alone.
+
+    Raises:
+        InputError: The folder holds something, or the numbers are outside the format's limits.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        side: int,
+        size: int,
+        factors: Mapping[str, FactorRange],
+        recipe: Mapping[str, Any],
+        labelled: bool = True,
+        tolerance: float = 0.0,
+        resume: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.side, self.size, self.factors = side, size, dict(factors)
+        self.types = (*self.factors, INTRINSIC)
+        self.recipe, self.labelled, self.tolerance = dict(recipe), labelled, tolerance
+        self.resume = resume
+        check_factor_names(tuple(self.factors))
+        for what, value, low, high in (
+            ("side", side, 1, MAX_SIDE),
+            ("size of minibatches", size, 2, MAX_SIZE),
+            ("number of extrinsic factors", len(self.factors), 0, MAX_FACTORS),
+        ):
+            if not low <= value <= high:
+                raise InputError(
+                    f"expected a {what} from {low} to {high}, found {value}; change it"
+                )
+        self.partial = partial_folder(self.folder)
+        self._waiting: dict[tuple[str, str], list[Block]] = {}
+        self._shards: dict[tuple[str, str], list[Shard]] = {}
+
+    def __enter__(self) -> "Writer":
+        check_vacant(self.folder)
+        recipe = json.dumps(self.recipe, sort_keys=True)
+        note = self.partial / _RECIPE
+        if not (self.resume and note.is_file() and note.read_text() == recipe):
+            _remove(self.partial)
+        self.partial.mkdir(parents=True, exist_ok=True)
+        note.write_text(recipe)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self._finish()
+            except BaseException:
+                _remove(self.partial)
+                raise
+        elif not (self.resume and any(self.partial.glob("*.safetensors"))):
+            _remove(self.partial)
+
+    def add(self, split: str, minibatch: Minibatch) -> None:
+        """Append one minibatch to its type; full shards go to the disk."""
+        columns = [minibatch.factors[name] for name in self.factors]
+        factors = torch.stack(columns, -1) if columns else torch.empty(len(minibatch), 0)
+        parts = (minibatch.pixels, factors, minibatch.identity)
+        waiting = self._waiting.setdefault((split, minibatch.varying), [])
+        waiting.append(Block(*(part.unsqueeze(0) for part in parts)))
+        if len(waiting) == shard_length(self.side, self.size):
+            self._flush(split, minibatch.varying)
+
+    def finished(self, split: str, varying: str, number: int, minibatches: int) -> bool:
+        """Whether an earlier writer finished this shard; if so it is taken over."""
+        path = self.partial / shard_name(split, varying, number)
+        if not path.is_file():
+            return False
+        shard = Shard(path.name, varying, minibatches, digest(path), path.stat().st_size)
+        try:
+            check_header(path, shard, side=self.side, size=self.size, factors=len(self.factors))
+        except InputError:
+            return False  # damaged since: it is rendered again
+        self._place(split, varying, number, shard)
+        return True
+
+    def shard(self, split: str, varying: str, number: int, block: Block) -> None:
+        """Write one whole shard; the numbers of a type must come out as 0, 1, … without gaps."""
+        expected = (self.size, self.side, self.side)
+        if tuple(block.pixels.shape[1:]) != expected:
+            raise InputError(
+                f"expected minibatches of {expected[0]} images of {self.side} by {self.side}, "
+                f"found {tuple(block.pixels.shape[1:])}; form them so"
+            )
+        path = self.partial / shard_name(split, varying, number)
+        self._place(split, varying, number, write_shard(path, varying, block))
+
+    def _place(self, split: str, varying: str, number: int, shard: Shard) -> None:
+        assert split in SPLITS, split
+        assert varying in self.types, varying
+        listed = self._shards.setdefault((split, varying), [])
+        assert number == len(listed), f"shard {number} of {split} {varying} came out of order"
+        listed.append(shard)
+
+    def _flush(self, split: str, varying: str) -> None:
+        waiting = self._waiting.pop((split, varying))
+        block = Block(*(_cat(parts) for parts in zip(*waiting, strict=True)))
+        number = len(self._shards.get((split, varying), []))
+        self.shard(split, varying, number, block)
+
+    def _finish(self) -> None:
+        for split, varying in list(self._waiting):
+            self._flush(split, varying)
+        if not self._shards:
+            raise InputError("expected minibatches to write, found none; ask for one or more")
+        shards = {
+            split: tuple(
+                s for varying in self.types for s in self._shards.get((split, varying), [])
+            )
+            for split in SPLITS
+        }
+        manifest = Manifest(
+            side=self.side,
+            size=self.size,
+            factors=self.factors,
+            shards=shards,
+            recipe=self.recipe,
+            labelled=self.labelled,
+            tolerance=self.tolerance,
+        )
+        known = {shard.file for listed in shards.values() for shard in listed}
+        for path in self.partial.iterdir():
+            if path.name not in known:  # the recipe's note, and leftovers of an interrupted write
+                path.unlink()
+        (self.partial / FILE).write_text(manifest.to_json())
+        self.partial.rename(self.folder)
+
+
+def write_store(
+    folder: Path | str,
+    minibatches: Iterable[tuple[str, Minibatch]],
+    *,
+    factors: Mapping[str, FactorRange],
+    recipe: Mapping[str, Any],
+    labelled: bool = True,
+    tolerance: float = 0.0,
+) -> Store:
+    """Write (split, minibatch) pairs as a new store, whole or not at all; memory stays bounded.
+
+    Side and size are those of the first minibatch.
+
+    Raises:
+        InputError: No minibatches, minibatches of different shapes, or a folder that holds
+            something.
+    """
+    stream = iter(minibatches)
+    split, first = next(stream, (None, None))
+    if split is None or first is None:
+        raise InputError("expected minibatches to write, found none; ask for one or more")
+    with Writer(
+        folder,
+        side=first.pixels.shape[-1],
+        size=len(first),
+        factors=factors,
+        recipe=recipe,
+        labelled=labelled,
+        tolerance=tolerance,
+    ) as writer:
+        writer.add(split, first)
+        for split, minibatch in stream:
+            writer.add(split, minibatch)
+    return Store(folder)
+
+
+def shard_name(split: str, varying: str, number: int) -> str:
+    """File name of a type's shard."""
+    return f"{split}-{varying}-{number:05d}.safetensors"
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a store is written until it is complete."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def check_vacant(folder: Path) -> None:
+    """Raise InputError unless a store can appear at this path."""
+    if folder.name in ("", ".."):
+        raise InputError(f"expected the name of a new folder, found {folder}; give one")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"expected {folder} to be absent or empty, found it in use; "
+            f"give another folder, or remove it first"
+        )
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_dir():
+        shutil.rmtree(partial)
+
+
+def _cat(parts: tuple[Tensor, ...]) -> Tensor:
+    shapes = {tuple(part.shape) for part in parts}
+    if len(shapes) > 1:
+        raise InputError(f"expected minibatches of one shape, found {shapes}; form them so")
+    return torch.cat(parts)
