@@ -130,8 +130,8 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
             raise InputError(str(error)) from None
         model = Model(decoder, code, likelihood=config.likelihood)
         guide = guide_class(encoder, code)
-    for module in (model, guide):
-        module.to(device=device, memory_format=torch.channels_last)
+    modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
+    modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(folder, config, factors, code, model, guide, device)
 
 
@@ -175,8 +175,10 @@ def _factor_range(name: str, found: Any) -> FactorRange:
     known = {"low", "high", "values", "period"}
     if not name.isidentifier() or not isinstance(found, dict) or set(found) - known:
         raise ValueError(f"factor {name!r} has to have low, high, values and period only")
-    low, high, period = (found.get(key) for key in ("low", "high", "period"))
-    numbers = [low, high, *found.get("values", ()), *([] if period is None else [period])]
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+    values = [found.get("low"), found.get("high"), *found.get("values", ())]
+    values += [found["period"]] if "period" in found else []
+    numbers = [float(n) for n in values if isinstance(n, int | float) and math.isfinite(n)]
+    if len(numbers) != len(values):
         raise ValueError(f"factor {name!r} has to have finite numbers")
-    return FactorRange(float(low), float(high), tuple(map(float, found.get("values", ()))), period)
+    period = numbers.pop() if "period" in found else None
+    return FactorRange(numbers[0], numbers[1], tuple(numbers[2:]), period)

@@ -18,15 +18,15 @@ from pyro_dcign.minibatch import Images
 
 
 class Losses(NamedTuple):
-    """Terms of the negative ELBO, summed over the images of a step, in nats.
+    """Terms of the negative ELBO of each image, in nats; the loss of a step is their sum.
 
     Attributes:
         reconstruction: -log p(x | z).
         kl: log q(z | x) - log p(z) of the draw, or the analytic divergence.
     """
 
-    reconstruction: Float[Tensor, ""]
-    kl: Float[Tensor, ""]
+    reconstruction: Float[Tensor, " images"]
+    kl: Float[Tensor, " images"]
 
 
 def _latent_sites(model_trace: Any) -> Iterator[tuple[str, Any]]:
@@ -38,7 +38,7 @@ def _latent_sites(model_trace: Any) -> Iterator[tuple[str, Any]]:
 def _sampled_divergence(model_trace: Any, guide_trace: Any) -> Any:
     total: Any = 0.0
     for name, site in _latent_sites(model_trace):
-        total = total + guide_trace.nodes[name]["log_prob_sum"] - site["log_prob_sum"]
+        total = total + guide_trace.nodes[name]["log_prob"] - site["log_prob"]
     return total
 
 
@@ -55,10 +55,10 @@ class _OnDevice:
         reconstruction: Any = 0.0
         kl: Any = 0.0
         for model_trace, guide_trace in self._get_traces(model, guide, args, {}):
-            observed = model_trace.nodes["image"]["log_prob_sum"]
+            observed = model_trace.nodes["image"]["log_prob"]
             reconstruction = reconstruction - observed / self.num_particles
             kl = kl + self.divergence(model_trace, guide_trace) / self.num_particles
-        (reconstruction + kl).backward()
+        (reconstruction + kl).sum().backward()
         return Losses(reconstruction.detach(), kl.detach())
 
     def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
@@ -81,9 +81,9 @@ class TypedTraceMeanFieldELBO(_OnDevice, TraceMeanField_ELBO):
         total: Any = 0.0
         for name, site in _latent_sites(model_trace):
             try:
-                term = kl_divergence(guide_trace.nodes[name]["fn"], site["fn"]).sum()
+                term = kl_divergence(guide_trace.nodes[name]["fn"], site["fn"])
             except NotImplementedError:
-                term = guide_trace.nodes[name]["log_prob_sum"] - site["log_prob_sum"]
+                term = guide_trace.nodes[name]["log_prob"] - site["log_prob"]
             total = total + term
         return total
 
@@ -172,7 +172,7 @@ class TypedSVI(SVI):
         model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
         guide_trace.compute_log_prob()
         model_trace.compute_log_prob()
-        reconstruction = -model_trace.nodes["image"]["log_prob_sum"]
+        reconstruction = -model_trace.nodes["image"]["log_prob"]
         return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
 
 

@@ -16,7 +16,7 @@ from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
-from pyro_dcign.svi import Losses, TypedSVI, adam, load_elbo
+from pyro_dcign.svi import TypedSVI, adam, load_elbo
 
 METRICS = "metrics.jsonl"
 TEST_IMAGES = 400
@@ -51,19 +51,19 @@ def _by_type(draws: Draws, history: History, factors: tuple[str, ...]) -> dict[s
     return found
 
 
-def test_images(store: Store, *, limit: int = TEST_IMAGES) -> Images:
+def held_out_images(store: Store) -> Images:
     """Images of test identities, spread evenly over the minibatch types."""
     each = []
     for varying in store.types:
         count = store.count("test", varying)
-        wanted = min(count, max(1, limit // (len(store.types) * store.size)))
+        wanted = min(count, max(1, TEST_IMAGES // (len(store.types) * store.size)))
         each += [store.minibatch("test", varying, i * count // wanted) for i in range(wanted)]
     if not each:
         raise InputError(f"{store.folder} needs test minibatches to evaluate on; make some")
     return intensities(torch.cat([minibatch.pixels for minibatch in each]))
 
 
-def test_elbo(svi: TypedSVI, images: Images) -> dict[str, float]:
+def held_out_elbo(svi: TypedSVI, images: Images) -> dict[str, float]:
     """Mean ELBO of an image and its terms, unclamped, with draws of their own fixed seed."""
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -112,7 +112,7 @@ class Trainer:
         ratio = parse_ratio(config.ratio, run.code)
         self.schedule = Schedule(store.counts("train"), ratio, config.seed)
         self.feed = Feed(store, self.schedule, run.code, run.device)
-        self.test = test_images(store).to(run.device)
+        self.test = held_out_images(store).to(run.device)
         self.step = 0
         torch.manual_seed(config.seed)
         if resume and (state := restore(run, self.optimizer)):
@@ -148,7 +148,7 @@ class Trainer:
             train = _by_type(draws, history, self.run.code.factors)
             self._refuse_nan(train)
             due = self.step % config.evaluate_every == 0 or self.step == config.steps
-            test = test_elbo(self.svi, self.test) if due else {}
+            test = held_out_elbo(self.svi, self.test) if due else {}
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self.save()
             yield Record(self.step, time.perf_counter() - start, train, test)
@@ -169,6 +169,3 @@ class Trainer:
                 file.write(json.dumps(vars(record)) + "\n")
                 file.flush()
                 yield record
-
-
-__all__ = ["Losses", "Record", "Trainer", "test_elbo", "test_images"]
