@@ -136,12 +136,15 @@ class Clamp(Messenger):
         return msg["name"] in self.code.factors and not msg["is_observed"]
 
     def _pyro_sample(self, msg: Any) -> None:
-        if self.on == "parameters" and self._concerns(msg):
+        if not self._concerns(msg):
+            return
+        if self.on == "draw":
+            # Here and not after sampling: a trace outside this handler would have copied the
+            # unclamped value by then.
+            value = msg["value"] if msg["done"] else msg["fn"]()
+            msg["value"], msg["done"] = self._clamp(msg["name"], value), True
+        else:
             fn, event = loc_scale(msg["fn"], msg["name"], 'clamp on="draw" instead')
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
             arguments |= {n: self._clamp(msg["name"], arguments[n]) for n in ("loc", "scale")}
             msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if self.on == "draw" and self._concerns(msg):
-            msg["value"] = self._clamp(msg["name"], msg["value"])

@@ -67,11 +67,11 @@ class GraphicsCode:
             start += size
         return found
 
-    def split(self, latents: Latents) -> dict[str, Latents]:
+    def split(self, latents: Latents) -> dict[str, Float[Tensor, "*batch _"]]:
         """Views of the latents of each factor; the last axis is the code."""
         return {name: latents[..., where] for name, where in self.slices().items()}
 
-    def join(self, parts: Mapping[str, Latents]) -> Latents:
+    def join(self, parts: Mapping[str, Float[Tensor, "*batch _"]]) -> Latents:
         """One code from the latents of each factor: the inverse of :meth:`split`."""
         return torch.cat([parts[name] for name in self.factors], dim=-1)
 

@@ -1,6 +1,6 @@
 """One typed step of stochastic variational inference."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pyro
@@ -177,7 +177,7 @@ class TypedSVI(SVI):
 
 
 def adam(
-    parameters: Iterator[nn.Parameter], *, learning_rate: float = 5e-4, capturable: bool = False
+    parameters: Iterable[nn.Parameter], *, learning_rate: float = 5e-4, capturable: bool = False
 ) -> torch.optim.Adam:
     """The released code's ``rmsprop.lua``, which is Adam with betas (0.9, 0.99) and no decay.
 

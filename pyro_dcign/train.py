@@ -100,7 +100,7 @@ class Trainer:
         self.run = run
         cuda = run.device.type == "cuda"
         parameters = list(run.modules.parameters())
-        self.optimizer = adam(iter(parameters), learning_rate=config.learning_rate, capturable=cuda)
+        self.optimizer = adam(parameters, learning_rate=config.learning_rate, capturable=cuda)
         self.svi = TypedSVI(
             run.model,
             run.guide,
