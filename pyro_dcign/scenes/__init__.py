@@ -5,7 +5,7 @@ To add one, write a class with the members of :class:`Scene` and name it in :fun
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -30,6 +30,7 @@ class FactorRange:
     period: float | None = None
 
 
+@runtime_checkable
 class Scene(Protocol):
     """A renderer of identities under extrinsic factors.
 
