@@ -1,6 +1,8 @@
 """Writing a store: into a hidden folder beside it, which takes its name when all is there."""
 
+import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -27,6 +29,11 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Minibatch
 from pyro_dcign.scenes import FactorRange
+
+if importlib.util.find_spec("fcntl"):
+    import fcntl
+else:  # Windows has no advisory locks
+    fcntl = None  # type: ignore[assignment]
 
 _RECIPE = "recipe.json"
 
@@ -82,15 +89,19 @@ class Writer(AbstractContextManager["Writer"]):
                 )
         self.partial = partial_folder(self.folder)
         self._waiting: dict[tuple[str, str], list[Block]] = {}
-        self._shards: dict[tuple[str, str], list[Shard]] = {}
+        self._shards: dict[tuple[str, str], dict[int, Shard]] = {}
+        self._lock: int | None = None
 
     def __enter__(self) -> "Writer":
+        check_vacant(self.folder)
+        self.partial.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.partial, self.folder)
         check_vacant(self.folder)
         recipe = json.dumps(self.recipe, sort_keys=True)
         note = self.partial / _RECIPE
         if not (self.resume and note.is_file() and note.read_text() == recipe):
-            _remove(self.partial)
-        self.partial.mkdir(parents=True, exist_ok=True)
+            for path in self.partial.iterdir():
+                path.unlink()
         note.write_text(recipe)
         return self
 
@@ -100,14 +111,15 @@ class Writer(AbstractContextManager["Writer"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            try:
+        try:
+            if kind is None:
                 self._finish()
-            except BaseException:
-                _remove(self.partial)
-                raise
-        elif not (self.resume and any(self.partial.glob("*.safetensors"))):
-            _remove(self.partial)
+        finally:
+            keep = self.resume and any(self.partial.glob("*.safetensors"))
+            if self.partial.is_dir() and not keep:
+                shutil.rmtree(self.partial)
+            if self._lock is not None:
+                os.close(self._lock)
 
     def add(self, split: str, minibatch: Minibatch) -> None:
         """Append one minibatch to its type; full shards go to the disk."""
@@ -133,7 +145,7 @@ class Writer(AbstractContextManager["Writer"]):
         return True
 
     def shard(self, split: str, varying: str, number: int, block: Block) -> None:
-        """Write one whole shard; the numbers of a type must come out as 0, 1, … without gaps."""
+        """Write one whole shard; the numbers of a type are 0, 1, … without gaps in the end."""
         expected = (self.size, self.side, self.side)
         if tuple(block.pixels.shape[1:]) != expected:
             raise InputError(
@@ -146,15 +158,18 @@ class Writer(AbstractContextManager["Writer"]):
     def _place(self, split: str, varying: str, number: int, shard: Shard) -> None:
         assert split in SPLITS, split
         assert varying in self.types, varying
-        listed = self._shards.setdefault((split, varying), [])
-        assert number == len(listed), f"shard {number} of {split} {varying} came out of order"
-        listed.append(shard)
+        self._shards.setdefault((split, varying), {})[number] = shard
 
     def _flush(self, split: str, varying: str) -> None:
         waiting = self._waiting.pop((split, varying))
         block = Block(*(_cat(parts) for parts in zip(*waiting, strict=True)))
-        number = len(self._shards.get((split, varying), []))
+        number = len(self._shards.get((split, varying), {}))
         self.shard(split, varying, number, block)
+
+    def _in_order(self, split: str, varying: str) -> list[Shard]:
+        placed = self._shards.get((split, varying), {})
+        assert set(placed) == set(range(len(placed))), f"gaps among the shards {sorted(placed)}"
+        return [placed[number] for number in range(len(placed))]
 
     def _finish(self) -> None:
         for split, varying in list(self._waiting):
@@ -162,9 +177,7 @@ class Writer(AbstractContextManager["Writer"]):
         if not self._shards:
             raise InputError("expected minibatches to write, found none; ask for one or more")
         shards = {
-            split: tuple(
-                s for varying in self.types for s in self._shards.get((split, varying), [])
-            )
+            split: tuple(s for varying in self.types for s in self._in_order(split, varying))
             for split in SPLITS
         }
         manifest = Manifest(
@@ -241,9 +254,20 @@ def check_vacant(folder: Path) -> None:
         )
 
 
-def _remove(partial: Path) -> None:
-    if partial.is_dir():
-        shutil.rmtree(partial)
+def _lock(partial: Path, folder: Path) -> int | None:
+    """Hold the partial folder against a second writer; the system lets go when we end."""
+    if fcntl is None:
+        return None
+    held = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise InputError(
+            f"expected to be alone in writing {folder}, found another process at it; "
+            f"wait for it, or give another folder"
+        ) from None
+    return held
 
 
 def _cat(parts: tuple[Tensor, ...]) -> Tensor:
