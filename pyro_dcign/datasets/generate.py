@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 import threading
 from collections import deque
@@ -114,6 +115,7 @@ def make(
     scene = load()
     planner = Planner(scene.factors, recipe.seed, size=recipe.size, identities=recipe.identities)
     _check_counts(recipe, planner.types)
+    _check_space(folder, recipe)
     with Writer(
         folder,
         side=recipe.side,
@@ -244,6 +246,19 @@ def _check_counts(recipe: Recipe, types: tuple[str, ...]) -> None:
                 )
     if not any(any(recipe.minibatches[split].values()) for split in SPLITS):
         raise InputError("expected 1 or more minibatches, found 0; raise the counts")
+
+
+def _check_space(folder: Path, recipe: Recipe) -> None:
+    """Refuse before the work, not after an hour of it."""
+    number = sum(sum(of_types.values()) for of_types in recipe.minibatches.values())
+    needed = number * recipe.size * recipe.side**2
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise InputError(
+            f"expected {needed / 1e9:.1f} GB free for {folder}, found {free / 1e9:.1f}; "
+            f"ask for fewer minibatches, or give another place"
+        )
 
 
 def _todo(recipe: Recipe, types: tuple[str, ...], writer: Writer) -> tuple[list[_Todo], int]:
