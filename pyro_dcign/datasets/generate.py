@@ -27,7 +27,7 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import MINIBATCH
-from pyro_dcign.scenes import Scene
+from pyro_dcign.scenes import Scene, load_scene
 
 CHUNK = 4
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
@@ -220,8 +220,6 @@ def ensure_faces(
 
 def scene_loader(name: str, device: str = "cpu") -> Callable[[], Scene]:
     """What :func:`make` calls in each worker to get a scene of the package."""
-    from pyro_dcign.scenes import load_scene  # type: ignore[attr-defined]  # noqa: PLC0415
-
     return functools.partial(load_scene, name, device=device)
 
 

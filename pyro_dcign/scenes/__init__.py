@@ -5,11 +5,13 @@ To add one, write a class with the members of :class:`Scene` and name it in :fun
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from importlib import import_module
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Pixels
 
 
@@ -48,5 +50,23 @@ class Scene(Protocol):
         *,
         side: int,
     ) -> Pixels:
-        """Grey 8-bit images of ``side`` × ``side`` pixels; angles in degrees."""
+        """Grey 8-bit images of ``side`` x ``side`` pixels; angles in degrees."""
         ...
+
+
+SCENES = {"faces": ("heads", "Heads")}
+"""Known scenes: the module and class behind each name."""
+
+
+def load_scene(name: str, **options: Any) -> Scene:
+    """The scene of that name; options go to its class (see :class:`~.heads.Heads`).
+
+    Raises:
+        InputError: No scene has that name.
+    """
+    if name not in SCENES:
+        raise InputError(f"a scene is one of {', '.join(SCENES)}, got {name!r}; name one of them")
+    module, scene = SCENES[name]
+    # Imported here: a basis and a renderer load only when used.
+    loaded = import_module(f"pyro_dcign.scenes.{module}")
+    return cast(Scene, getattr(loaded, scene)(**options))

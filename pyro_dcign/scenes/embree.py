@@ -1,0 +1,77 @@
+"""Heads and chairs by ray tracing on a CPU with Embree (extra ``embree``), as a second opinion."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy import ndarray
+from torch import Tensor
+
+from pyro_dcign.errors import InputError
+from pyro_dcign.scenes.rasterizer import Hits
+from pyro_dcign.scenes.render import FIELD_OF_VIEW, Lit, Meshes, View
+
+Vectors = Float32[ndarray, "rays 3"]
+
+
+class Embree:
+    """Traces camera and shadow rays in the axes of each mesh; scenes last for one call.
+
+    Raises:
+        InputError: The package embreex is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from embreex.mesh_construction import TriangleMesh  # noqa: PLC0415  an optional extra
+            from embreex.rtcore_scene import EmbreeScene  # noqa: PLC0415
+        except ImportError as error:
+            raise InputError(
+                "renderer embree needs the package embreex, found none;"
+                " install pyro-dcign[embree] or take renderer torch"
+            ) from error
+        self._scene, self._mesh = EmbreeScene, TriangleMesh
+
+    def __call__(self, meshes: Meshes, view: View) -> tuple[Hits, Lit]:
+        """Hits of the camera's samples, and the test for shadow."""
+        triangles = meshes.triangles.cpu().numpy()
+        scenes = {}
+        for mesh in view.mesh.unique().tolist():
+            scenes[mesh] = self._scene()
+            self._mesh(scenes[mesh], meshes.vertices[mesh].cpu().numpy()[triangles])
+        of = [scenes[mesh] for mesh in view.mesh.tolist()]
+        side = view.side
+        grid = (torch.arange(side) + 0.5) * (2 / side) - 1
+        grid = grid * math.tan(math.radians(FIELD_OF_VIEW / 2))
+        down, right = torch.meshgrid(-grid, grid, indexing="ij")
+        ray = torch.stack((right, down, -torch.ones_like(right)), -1).view(-1, 3)
+        sample, triangle, weight = [], [], []
+        for k, scene in enumerate(of):
+            turn = view.rotation[k].cpu()
+            rays = (ray @ turn).numpy()
+            eye = (turn[2] * view.distance).numpy()
+            found = scene.run(np.broadcast_to(eye, rays.shape).copy(), rays, output=1)
+            hit = np.flatnonzero(found["primID"] >= 0)
+            u, v = found["u"][hit], found["v"][hit]
+            sample.append(hit + k * side * side)
+            triangle.append(found["primID"][hit])
+            weight.append(np.stack((1 - u - v, u, v), 1))
+        device = meshes.vertices.device
+        hits = Hits(
+            torch.from_numpy(np.concatenate(sample)).to(device),
+            torch.from_numpy(np.concatenate(triangle)).long().to(device),
+            torch.from_numpy(np.concatenate(weight)).float().to(device),
+        )
+
+        def lit(point: Tensor, image: Tensor) -> Tensor:
+            start = np.searchsorted(image.cpu().numpy(), np.arange(len(of) + 1))
+            origin = point.detach().cpu().numpy()
+            out = np.ones(len(origin), np.float32)
+            for k, scene in enumerate(of):
+                rows = slice(start[k], start[k + 1])
+                toward = np.broadcast_to(view.lamp[k].cpu().numpy(), origin[rows].shape).copy()
+                out[rows] = scene.run(origin[rows].copy(), toward, query="OCCLUDED") < 0
+            return torch.from_numpy(out).to(device)
+
+        return hits, lit

@@ -1,0 +1,129 @@
+"""Heads: people from the MakeHuman head, turned, tilted and lit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pyro_dcign.errors import InputError
+from pyro_dcign.minibatch import Pixels
+from pyro_dcign.scenes import FactorRange
+from pyro_dcign.scenes.albedo import complexion, skin
+from pyro_dcign.scenes.identity import normal
+from pyro_dcign.scenes.render import (
+    SAMPLES,
+    Meshes,
+    Surface,
+    Tracer,
+    View,
+    distance,
+    draw,
+    lamp,
+    neighbours,
+    rasterize,
+    rotation,
+    vertex_normals,
+)
+
+BASIS = Path(__file__).with_name("assets") / "heads.safetensors"
+SHARE = 0.85  # of the frame's height, chin to crown
+STREAM = 1  # of random words: shape; the albedo has its own
+CHUNK = 8  # images at a time on a CPU: its cache holds them
+
+
+class Heads:
+    """Faces of people who do not exist (MakeHuman, CC0).
+
+    Args:
+        device: Where to render.
+        renderer: ``torch`` anywhere, or ``embree`` (a ray tracer for CPUs, an optional extra).
+        shadows: Whether heads throw shadows on themselves.
+
+    Raises:
+        InputError: An unknown renderer, or Embree is not installed.
+    """
+
+    name = "faces"
+    factors: Mapping[str, FactorRange] = {
+        "azimuth": FactorRange(-80.0, 80.0),
+        "elevation": FactorRange(-30.0, 30.0),
+        "light": FactorRange(-80.0, 80.0),
+    }
+
+    def __init__(
+        self, *, device: str | torch.device = "cpu", renderer: str = "torch", shadows: bool = True
+    ) -> None:
+        self.device = torch.device(device)
+        self.shadows = shadows
+        self.tracer = _tracer(renderer)
+        basis = load_file(BASIS, device=str(self.device))
+        self.triangles = basis["faces"].long()
+        self.mean = basis["mean"].double()
+        self.modes = basis["modes"].double().flatten(1)
+        self.around = neighbours(self.triangles, len(self.mean))
+        self.fields = torch.cat(
+            [basis["mean"]] + [basis[k][:, None].float() for k in ("lips", "lids", "eyes")], 1
+        )
+
+    def meshes(self, identity: Int64[Tensor, " people"]) -> Meshes:
+        """Shape of each person: the mean plus 80 modes, each a draw of one standard deviation."""
+        draws = torch.from_numpy(normal(identity, stream=STREAM, count=len(self.modes)))
+        offset = (draws.to(self.device) @ self.modes).view(-1, *self.mean.shape)
+        # On a grid, so that the order in which a matmul adds does not show.
+        vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        normals = vertex_normals(vertices, self.triangles, self.around)
+        return Meshes(vertices, normals, self.triangles)
+
+    def render(
+        self,
+        identity: Int64[Tensor, " images"],
+        factors: Mapping[str, Float[Tensor, " images"]],
+        *,
+        side: int,
+    ) -> Pixels:
+        """Grey 8-bit images of ``side`` x ``side`` pixels; angles in degrees.
+
+        Positive azimuth turns the face to the picture's left, positive elevation shows it from
+        above, positive light comes from the picture's right.
+
+        Raises:
+            InputError: A factor is missing or ``side`` is not positive.
+        """
+        if side < 1:
+            raise InputError(f"side is a number of pixels, 1 or more, got {side}; raise it")
+        missing = [name for name in self.factors if name not in factors]
+        if missing:
+            raise InputError(
+                f"faces need {', '.join(self.factors)} in degrees, got no {missing[0]}; add it"
+            )
+        people, mesh = identity.unique(return_inverse=True)
+        meshes = self.meshes(people)
+        tones = complexion(people).to(self.device)
+        azimuth, elevation, light = (factors[name].to(self.device) for name in self.factors)
+        turned = rotation(azimuth, elevation)
+        # The lamp stands still in the camera's axes; the mesh sees it turned back.
+        toward = (turned * lamp(light)[:, :, None]).sum(1)
+        mesh = mesh.to(self.device)
+
+        def albedo(surface: Surface) -> Tensor:
+            return skin(self.fields, tones, surface)
+
+        chunk = CHUNK if self.device.type == "cpu" else 512
+        out = []
+        for rows in torch.arange(len(mesh), device=self.device).split(chunk):
+            view = View(mesh[rows], turned[rows], toward[rows], distance(SHARE), side * SAMPLES)
+            out.append(draw(meshes, view, albedo, shadows=self.shadows, tracer=self.tracer))
+        return torch.cat(out)
+
+
+def _tracer(renderer: str) -> Tracer:
+    if renderer == "torch":
+        return rasterize
+    if renderer == "embree":
+        from pyro_dcign.scenes.embree import Embree  # noqa: PLC0415  an optional extra
+
+        return Embree()
+    raise InputError(f"a renderer is one of torch, embree, got {renderer!r}; name one of them")

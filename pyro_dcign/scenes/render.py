@@ -1,0 +1,200 @@
+"""From meshes, poses and lamps to grey pictures: one camera and one shading for all scenes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from pyro_dcign.minibatch import Pixels
+from pyro_dcign.scenes.rasterizer import Hits, interpolate, nearest, resolve
+from pyro_dcign.scenes.shadow import ShadowMap
+
+FIELD_OF_VIEW = 22.0
+"""Full angle of the camera, in degrees."""
+
+LAMP_ELEVATION = 25.0
+"""Height of the lamp above the horizon, in degrees."""
+
+SAMPLES = 2
+"""Samples a pixel, along each side."""
+
+LIFT = 0.012
+"""How far above its surface a point asks for light: facets must not shade themselves."""
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """Meshes of one topology.
+
+    Attributes:
+        vertices: Positions; the frame shows one unit or so about the origin.
+        normals: Unit vectors outwards.
+        triangles: Corners, anticlockwise when seen from outside.
+    """
+
+    vertices: Float32[Tensor, "meshes vertices 3"]
+    normals: Float32[Tensor, "meshes vertices 3"]
+    triangles: Int64[Tensor, "triangles 3"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How each picture sees its mesh, in the mesh's own axes.
+
+    Attributes:
+        mesh: Which mesh each picture shows.
+        rotation: From the mesh's axes to the camera's (x right, y up, z towards the camera).
+        lamp: Unit vector towards the lamp, in the mesh's axes.
+        distance: Of the camera from the origin.
+        side: Samples a side.
+    """
+
+    mesh: Int64[Tensor, " images"]
+    rotation: Float32[Tensor, "images 3 3"]
+    lamp: Float32[Tensor, "images 3"]
+    distance: float
+    side: int
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What was hit: mesh, corners (vertex numbers) and their weights."""
+
+    mesh: Int64[Tensor, " hits"]
+    corner: Int64[Tensor, "hits 3"]
+    weight: Float32[Tensor, "hits 3"]
+
+
+Albedo = Callable[[Surface], Tensor]
+"""Share of light that a surface throws back, 0 to 1, at each hit."""
+
+Lit = Callable[[Tensor, Tensor], Tensor]
+"""Share of the lamp's light at a point (hits, 3) of a picture (hits,)."""
+
+
+class Tracer(Protocol):
+    """Finds what is seen and what is lit."""
+
+    def __call__(self, meshes: Meshes, view: View) -> tuple[Hits, Lit]:
+        """Hits of the camera's samples, and the test for shadow."""
+        ...
+
+
+def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
+    """The default tracer: a z-buffer and a shadow map in PyTorch."""
+    vertices = meshes.vertices.index_select(0, view.mesh)
+    x, y, z = vertices.unbind(2)
+    m = view.rotation[:, :, :, None]
+    # Spelt out: a batched matmul may round differently for another size of batch.
+    right, up, toward = (m[:, k, 0] * x + m[:, k, 1] * y + m[:, k, 2] * z for k in range(3))
+    near = 1 / (view.distance - toward)
+    scale = near * (view.side / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2))))
+    half = view.side / 2
+    screen = torch.stack((half + right * scale, half - up * scale, near))
+    packed = nearest(screen, meshes.triangles, side=view.side)
+    hits = resolve(packed, screen, meshes.triangles)
+    shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
+
+    def lit(point: Tensor, image: Tensor) -> Tensor:
+        return shadow.lit(point, image, bias=0.003)
+
+    return hits, lit
+
+
+def draw(
+    meshes: Meshes,
+    view: View,
+    albedo: Albedo,
+    *,
+    ambient: float = 0.15,
+    ground: float = 0.0,
+    shadows: bool = True,
+    tracer: Tracer = rasterize,
+) -> Pixels:
+    """Shade what the camera sees: albedo · (ambient + (1 - ambient) · max(0, n · l) · lit).
+
+    Radiance is averaged over a pixel's samples; its 1/2.2th power is the 8-bit value.
+    """
+    hits, lit = tracer(meshes, view)
+    images, side = len(view.mesh), view.side
+    count = meshes.vertices.shape[1]
+    image = hits.sample // (side * side)
+    mesh = view.mesh.index_select(0, image)
+    corner = meshes.triangles.index_select(0, hits.triangle)
+    rows = corner + (mesh * count)[:, None]
+    table = torch.cat((meshes.normals, meshes.vertices), 2).flatten(0, 1)
+    found = interpolate(table, rows, hits.weight)
+    normal = torch.nn.functional.normalize(found[:, :3], dim=1)
+    slope = (normal * view.lamp.index_select(0, image)).sum(1).clamp_(min=0)
+    if shadows:
+        slope = slope * lit(found[:, 3:] + LIFT * normal, image)
+    light = ambient + (1 - ambient) * slope
+    radiance = torch.full((images * side * side,), ground, device=light.device)
+    radiance[hits.sample] = light * albedo(Surface(mesh, corner, hits.weight))
+    mean = torch.nn.functional.avg_pool2d(radiance.view(images, 1, side, side), SAMPLES)
+    value = mean.squeeze(1).clamp_(0, 1).pow_(1 / 2.2).mul_(255).add_(0.5)
+    return value.to(torch.uint8)
+
+
+def rotation(
+    azimuth: Float[Tensor, " images"], elevation: Float[Tensor, " images"]
+) -> Float32[Tensor, "images 3 3"]:
+    """Turn a thing that faces the camera; degrees.
+
+    Positive azimuth turns its face to the picture's left, positive elevation shows it from above.
+    """
+    a, e = torch.deg2rad(azimuth.double()), torch.deg2rad(elevation.double())
+    ca, sa, ce, se = a.cos(), a.sin(), e.cos(), e.sin()
+    zero = torch.zeros_like(a)
+    turn = (ca, zero, -sa, -se * sa, ce, -se * ca, ce * sa, se, ce * ca)
+    return torch.stack(turn, 1).view(-1, 3, 3).float()
+
+
+def lamp(light: Float[Tensor, " images"]) -> Float32[Tensor, "images 3"]:
+    """Direction of the lamp in the camera's axes; positive degrees light the picture's right."""
+    a = torch.deg2rad(light.double())
+    e = math.radians(LAMP_ELEVATION)
+    up = torch.full_like(a, math.sin(e))
+    return torch.stack((a.sin() * math.cos(e), up, a.cos() * math.cos(e)), 1).float()
+
+
+def distance(share: float) -> float:
+    """Camera distance at which one unit at the origin fills this share of the frame."""
+    return 1 / share / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2)))
+
+
+def vertex_normals(
+    vertices: Float32[Tensor, "meshes vertices 3"],
+    triangles: Int64[Tensor, "triangles 3"],
+    around: Int64[Tensor, "vertices valence"],
+) -> Float32[Tensor, "meshes vertices 3"]:
+    """Unit normals, the area-weighted mean of the triangles ``around`` each vertex.
+
+    ``around`` holds triangle numbers, padded with the number of triangles (see `neighbours`):
+    a sum in a fixed order, where a scatter on CUDA would have none.
+    """
+    a, b, c = (vertices.index_select(1, triangles[:, k]) for k in range(3))
+    face = torch.linalg.cross(b - a, c - a)
+    face = torch.cat((face, face.new_zeros(len(face), 1, 3)), 1)
+    total = face.index_select(1, around[:, 0])
+    for k in range(1, around.shape[1]):
+        total = total + face.index_select(1, around[:, k])
+    return torch.nn.functional.normalize(total, dim=2)
+
+
+def neighbours(
+    triangles: Int64[Tensor, "triangles 3"], vertices: int
+) -> Int64[Tensor, "vertices valence"]:
+    """Triangles around each vertex, padded with the number of triangles."""
+    corner = triangles.flatten()
+    order = corner.argsort(stable=True)
+    count = torch.bincount(corner, minlength=vertices)
+    start = count.cumsum(0) - count
+    out = torch.full((vertices, int(count.max())), len(triangles), device=triangles.device)
+    owner = corner[order]
+    out[owner, torch.arange(len(order), device=order.device) - start[owner]] = order // 3
+    return out
