@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_dcign.datasets.generate import Recipe, counts, ensure, make
+from pyro_dcign.datasets.generate import ensure, make
 from pyro_dcign.datasets.plan import IDENTITIES, Planner, render
+from pyro_dcign.datasets.recipe import Recipe, counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, partial_folder
 from pyro_dcign.errors import InputError

@@ -67,7 +67,8 @@ def make(
 
     The seed alone decides what is shown. Interrupted work goes on where it stopped.
     """
-    from pyro_dcign.datasets.generate import Recipe, counts, ensure, scene_loader
+    from pyro_dcign.datasets.generate import ensure, scene_loader
+    from pyro_dcign.datasets.recipe import Recipe, counts
 
     for option, value, least in (
         ("--side", side, 8),
