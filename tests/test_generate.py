@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyro_dcign.datasets.generate import Recipe, counts, ensure, make
+from pyro_dcign.datasets.generate import ensure, make
 from pyro_dcign.datasets.plan import IDENTITIES, Planner, render
+from pyro_dcign.datasets.recipe import Recipe, counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, partial_folder
 from pyro_dcign.errors import InputError
@@ -221,3 +222,32 @@ def test_progress_is_plain_lines_off_a_terminal(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["rendering fake at 8 pixels, 1 at a time", "160 images in 0 s"]
+
+
+def test_an_intrinsic_minibatch_shows_nobody_twice():
+    identities = {"train": (100, 120), "test": (0, 20)}
+    plan = Planner(FACTORS, 0, identities=identities).plan("train", "intrinsic", [0, 1])
+    for row in plan.identity:
+        assert sorted(row.tolist()) == list(range(100, 120))
+    assert not torch.equal(plan.identity[0], plan.identity[1])
+
+
+def test_a_seed_shows_the_same_scenes_on_every_machine():
+    """Pinned: a store holds seeds' worth of meaning only while these numbers stay."""
+    plan = Planner(FACTORS, 7).plan("test", "light", [5])
+    assert plan.identity[0].tolist() == [1074053300] * 20
+    first = torch.tensor(
+        [[-5.4402184, -26.2638702, -7.5801191], [-5.4402184, -26.2638702, 24.6325836]]
+    )
+    assert torch.allclose(plan.factors[0, :2], first, rtol=1e-6)
+
+
+def test_rendering_alone_gives_back_the_threads(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        recipe = Recipe("fake", counts(TYPES, train=1, intrinsic=1, test=1), side=8)
+        make(tmp_path / "set", recipe, load, workers=1, quiet=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

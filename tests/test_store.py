@@ -166,6 +166,12 @@ def rewrite(folder, *, pixels=None, factors=None, identity=None):
     change_shard(folder, bytes=shard.bytes, sha256=shard.sha256)
 
 
+def append(folder):
+    path = folder / "train-azimuth-00000.safetensors"
+    path.write_bytes(path.read_bytes() + b"12345678")
+    change_shard(folder, bytes=path.stat().st_size)
+
+
 DAMAGE = {
     "no manifest": (lambda f: (f / FILE).unlink(), "found none"),
     "empty manifest": (lambda f: (f / FILE).write_text(""), "expected JSON"),
@@ -218,6 +224,7 @@ DAMAGE = {
         ],
         "header in JSON",
     ),
+    "bytes after the tensors": (append, "end to end"),
     "pixels of floats": (lambda f: rewrite(f, pixels=lambda p: p.float()), "pixels as U8"),
     "identity of int32": (lambda f: rewrite(f, identity=lambda i: i.int()), "identity as I64"),
     "one factor less": (lambda f: rewrite(f, factors=lambda x: x[..., :1]), "factors as F32"),
@@ -246,3 +253,23 @@ def test_a_changed_byte_is_found_by_verify(folder):
     data[-1] ^= 1
     path.write_bytes(data)
     assert Store.open(folder).verify() == [path.name]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_flipped_byte_of_a_header_is_read_or_one_line(data):
+    """Never another exception than the one that users see."""
+    name = data.draw(st.sampled_from([FILE, "test-azimuth-00000.safetensors"]))
+    with tempfile.TemporaryDirectory() as where:
+        folder = Path(where) / "set"
+        write_store(folder, made(0), factors=FACTORS, recipe={"seed": 0})
+        content = bytearray((folder / name).read_bytes())
+        content[data.draw(st.integers(0, min(len(content), 300) - 1))] ^= data.draw(
+            st.integers(1, 255)
+        )
+        (folder / name).write_bytes(content)
+        try:
+            store = Store.open(folder)
+            assert len(list(store.minibatches("test"))) == 3
+        except InputError:
+            pass

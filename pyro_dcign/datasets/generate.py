@@ -1,86 +1,34 @@
 """Making a store from a scene: all cores, resumable, the same bytes whatever their number."""
 
 import functools
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from pyro_dcign import __version__
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import FILE, SPLITS
-from pyro_dcign.datasets.plan import IDENTITIES, Planner, render
+from pyro_dcign.datasets.plan import Planner, render
+from pyro_dcign.datasets.pool import Blocks, Chunk, alone, cores, together
 from pyro_dcign.datasets.progress import Progress
+from pyro_dcign.datasets.recipe import (
+    SMALL_INTRINSIC,
+    SMALL_TEST,
+    SMALL_TRAIN,
+    Recipe,
+    check_counts,
+    check_space,
+    counts,
+)
 from pyro_dcign.datasets.shard import Block, shard_length
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import MINIBATCH
-from pyro_dcign.scenes import Scene
+from pyro_dcign.scenes import Scene, load_scene
 
 CHUNK = 4
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
-
-SMALL_TRAIN, SMALL_INTRINSIC, SMALL_TEST = 250, 750, 25
-"""Minibatches of each extrinsic type, of the intrinsic type, and of each type to test."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that the images of a generated store depend on.
-
-    Attributes:
-        scene: Name of the scene.
-        minibatches: How many of each type, by split and type.
-        side: Height and width of the images, in pixels.
-        seed: Of every draw.
-        size: Images in a minibatch.
-        identities: First identity and one past the last of each split.
-    """
-
-    scene: str
-    minibatches: Mapping[str, Mapping[str, int]]
-    side: int = 64
-    seed: int = 0
-    size: int = MINIBATCH
-    identities: Mapping[str, tuple[int, int]] = field(default_factory=lambda: dict(IDENTITIES))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The recipe as the manifest holds it."""
-        return {
-            "scene": self.scene,
-            "minibatches": {split: dict(self.minibatches[split]) for split in SPLITS},
-            "side": self.side,
-            "seed": self.seed,
-            "size": self.size,
-            "identities": {split: list(self.identities[split]) for split in SPLITS},
-            "version": __version__,
-        }
-
-
-def counts(
-    types: Iterable[str],
-    *,
-    train: int = SMALL_TRAIN,
-    intrinsic: int = SMALL_INTRINSIC,
-    test: int = SMALL_TEST,
-) -> dict[str, dict[str, int]]:
-    """Minibatches by split and type; the paper has 3000, 3000 and 350 at 150 pixels."""
-    types = tuple(types)
-    return {
-        "train": {varying: intrinsic if varying == INTRINSIC else train for varying in types},
-        "test": dict.fromkeys(types, test),
-    }
 
 
 def make(
@@ -113,7 +61,8 @@ def make(
     check_vacant(folder)
     scene = load()
     planner = Planner(scene.factors, recipe.seed, size=recipe.size, identities=recipe.identities)
-    _check_counts(recipe, planner.types)
+    check_counts(recipe, planner.types)
+    check_space(folder, recipe)
     with Writer(
         folder,
         side=recipe.side,
@@ -133,9 +82,9 @@ def make(
         workers = 1 if device != "cpu" else max(1, min(workers, len(chunks)))
         work = functools.partial(_render, planner=planner, side=recipe.side)
         if workers == 1:
-            blocks: _Blocks = _alone(work, scene, chunks)
+            blocks: Blocks = alone(work, scene, chunks)
         else:
-            blocks = _together(work, load, chunks, workers)
+            blocks = together(work, load, chunks, workers)
         total = sum(sum(n.values()) for n in recipe.minibatches.values()) * recipe.size
         title = f"rendering {recipe.scene} at {recipe.side} pixels, {workers} at a time"
         with Progress(total, title, quiet=quiet) as progress, closing(blocks):
@@ -218,32 +167,10 @@ def ensure_faces(
 
 def scene_loader(name: str, device: str = "cpu") -> Callable[[], Scene]:
     """What :func:`make` calls in each worker to get a scene of the package."""
-    from pyro_dcign.scenes import load_scene  # type: ignore[attr-defined]  # noqa: PLC0415
-
     return functools.partial(load_scene, name, device=device)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-_Chunk = tuple[str, str, tuple[int, ...]]
 _Todo = tuple[str, str, int, range]
-_Blocks = Generator[Block, None, None]
-
-
-def _check_counts(recipe: Recipe, types: tuple[str, ...]) -> None:
-    for split in SPLITS:
-        for varying, number in recipe.minibatches[split].items():
-            if varying not in types or number < 0:
-                raise InputError(
-                    f"expected counts of 0 or more for {', '.join(types)}, "
-                    f"found {varying} {number}; mend the counts"
-                )
-    if not any(any(recipe.minibatches[split].values()) for split in SPLITS):
-        raise InputError("expected 1 or more minibatches, found 0; raise the counts")
 
 
 def _todo(recipe: Recipe, types: tuple[str, ...], writer: Writer) -> tuple[list[_Todo], int]:
@@ -262,73 +189,7 @@ def _todo(recipe: Recipe, types: tuple[str, ...], writer: Writer) -> tuple[list[
     return todo, ready
 
 
-def _render(scene: Scene, chunk: _Chunk, *, planner: Planner, side: int) -> Block:
+def _render(scene: Scene, chunk: Chunk, *, planner: Planner, side: int) -> Block:
     split, varying, indices = chunk
     block = render(scene, planner.plan(split, varying, indices), side=side)
     return block._replace(pixels=block.pixels.cpu())
-
-
-def _alone(work: Callable[..., Block], scene: Scene, chunks: list[_Chunk]) -> _Blocks:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a worker: the order of additions is part of the bytes
-    try:
-        for chunk in chunks:
-            yield work(scene, chunk)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _together(
-    work: Callable[..., Block], load: Callable[[], Scene], chunks: list[_Chunk], workers: int
-) -> _Blocks:
-    """Blocks in the order of the chunks, with few in flight."""
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(load, work)
-    )
-    flying: deque[Future[tuple[Any, ...]]] = deque()
-    try:
-        waiting = iter(chunks)
-        for _ in range(3 * workers):
-            flying.extend(pool.submit(_worker, chunk) for chunk in _take(waiting))
-        while flying:
-            arrays = flying.popleft().result()
-            flying.extend(pool.submit(_worker, chunk) for chunk in _take(waiting))
-            yield Block(*(torch.from_numpy(array) for array in arrays))
-    except BrokenProcessPool:
-        raise InputError(
-            "expected every worker to live, found one killed, perhaps for want of memory; "
-            "run the same command again with fewer --workers, finished shards are kept"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _take(waiting: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    """The next chunk, if there is one."""
-    for chunk in waiting:
-        yield chunk
-        return
-
-
-_scene: Scene
-_work: Callable[..., Block]
-
-
-def _begin(load: Callable[[], Scene], work: Callable[..., Block]) -> None:
-    """Set up a worker: one thread, deaf to Ctrl-C, gone when its parent is gone."""
-    global _scene, _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, daemon=True).start()
-    torch.set_num_threads(1)
-    _scene, _work = load(), work
-
-
-def _watch() -> None:
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _worker(chunk: _Chunk) -> tuple[Any, ...]:
-    return tuple(part.numpy() for part in _work(_scene, chunk))

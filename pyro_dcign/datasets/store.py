@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from jaxtyping import Int64
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
@@ -157,6 +159,15 @@ class Store:
                 start += shard.minibatches
             found[varying] = whole
         return found
+
+    def identities(self, split: str) -> Int64[Tensor, " identities"]:
+        """Everyone who is shown in a split, each once, in order."""
+        found = [torch.empty(0, dtype=torch.int64)]
+        for shard in self.manifest.shards[split]:
+            identity: Tensor = self._open(shard).get_tensor("identity")
+            found.append(identity)
+        everyone: Tensor = torch.cat(found).unique()  # type: ignore[no-untyped-call]
+        return everyone
 
     def verify(self) -> list[str]:
         """Names of the shards whose bytes are not those that were written."""

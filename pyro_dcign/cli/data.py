@@ -1,0 +1,180 @@
+"""``pyro-dcign data``: make, check and show data sets."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyro_dcign.errors import InputError
+
+if TYPE_CHECKING:
+    from pyro_dcign.datasets.store import Store
+
+FOLDER = click.Path(path_type=Path)
+SCENES = ("faces",)
+"""Scenes that ``make`` offers."""
+
+
+@click.group()
+def data() -> None:
+    """Make, check and show data sets of typed minibatches."""
+
+
+@data.command()
+@click.argument("scene", type=click.Choice(SCENES))
+@click.argument("out", type=FOLDER)
+@click.option("--side", default=64, show_default=True, help="Height and width, in pixels.")
+@click.option(
+    "--minibatches",
+    default=250,
+    show_default=True,
+    help="Minibatches of each extrinsic type to train on (paper: 3000).",
+)
+@click.option(
+    "--intrinsic",
+    type=int,
+    help="Minibatches of the intrinsic type to train on [default: three times --minibatches].",
+)
+@click.option(
+    "--test",
+    default=25,
+    show_default=True,
+    help="Minibatches of each type to test on (paper: 350).",
+)
+@click.option("--seed", default=0, show_default=True, help="Of every draw.")
+@click.option("--workers", type=int, help="Processes [default: one for each core].")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where to render.",
+)
+def make(
+    *,
+    scene: str,
+    out: Path,
+    side: int,
+    minibatches: int,
+    intrinsic: int | None,
+    test: int,
+    seed: int,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Render the typed minibatches of SCENE into the new folder OUT.
+
+    The seed alone decides what is shown. Interrupted work goes on where it stopped.
+    """
+    from pyro_dcign.datasets.generate import ensure, scene_loader
+    from pyro_dcign.datasets.recipe import Recipe, counts
+
+    for option, value, least in (
+        ("--side", side, 8),
+        ("--minibatches", minibatches, 0),
+        ("--intrinsic", 0 if intrinsic is None else intrinsic, 0),
+        ("--test", test, 0),
+        ("--seed", seed, 0),
+        ("--workers", 1 if workers is None else workers, 1),
+    ):
+        if value < least:
+            raise InputError(f"expected {option} of {least} or more, found {value}; raise it")
+    device = _device(device)
+    load = scene_loader(scene, device)
+    number = counts(
+        (*load().factors, "intrinsic"),
+        train=minibatches,
+        intrinsic=3 * minibatches if intrinsic is None else intrinsic,
+        test=test,
+    )
+    recipe = Recipe(scene, number, side=side, seed=seed)
+    store = ensure(out, recipe, load, workers=workers, device=device)
+    click.echo(_described(store))
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--out", type=FOLDER, help="Contact sheet to write, a PNG.")
+@click.option("--rows", default=2, show_default=True, help="Minibatches of each type in it.")
+@click.option("--columns", default=12, show_default=True, help="Images of a minibatch in it.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="train", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show(
+    *, folder: Path, out: Path | None, rows: int, columns: int, split: str, as_json: bool
+) -> None:
+    """Say what the data in FOLDER hold, and draw a contact sheet of them."""
+    from pyro_dcign.datasets.check import summary
+    from pyro_dcign.datasets.show import contact_sheet, save_picture
+    from pyro_dcign.datasets.store import Store
+
+    if rows < 1 or columns < 1:
+        raise InputError(
+            f"expected --rows and --columns of 1 or more, found {rows} and {columns}; raise them"
+        )
+    store = Store.open(folder)
+    if out is not None:
+        save_picture(contact_sheet(store, rows=rows, columns=columns, split=split), out)
+    click.echo(json.dumps(summary(store)) if as_json else _described(store))
+    if out is not None and not as_json:
+        click.echo(f"contact sheet: {out}")
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(folder: Path, as_json: bool) -> None:
+    """Read every byte of the data in FOLDER and test what they promise.
+
+    Only one factor varies in each minibatch, values lie in their ranges, no identity is in both
+    splits, no image is blank, no file has changed. Exit status 2 if anything is wrong.
+    """
+    from pyro_dcign.datasets.check import check as check_store
+    from pyro_dcign.datasets.store import Store
+
+    store = Store.open(folder)
+    report = check_store(store)
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+    elif not report.problems:
+        click.echo(f"{_described(store)}\nall is well")
+    else:
+        for problem in report.problems:
+            click.echo(problem)
+    if report.problems:
+        raise InputError(
+            f"expected {folder} to keep its promises, found {len(report.problems)} broken, first: "
+            f"{report.problems[0]}; make or fetch the data again"
+        )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def _described(store: "Store") -> str:
+    """What a store holds, in a few lines."""
+    from pyro_dcign.datasets.check import summary
+
+    found: dict[str, Any] = summary(store)
+    lines = [
+        f"{store.folder}: images of {store.side} by {store.side}, {store.size} a minibatch, "
+        f"{store.bytes / 1e6:.1f} MB"
+    ]
+    for name, limits in store.factors.items():
+        grid = f", {len(limits.values)} values" if limits.values else ""
+        circle = f", period {limits.period:g}" if limits.period else ""
+        known = "" if store.manifest.labelled else " (true values unknown)"
+        lines.append(f"{name}: {limits.low:g} to {limits.high:g}{grid}{circle}{known}")
+    for split, numbers in found["minibatches"].items():
+        listed = ", ".join(f"{number} {varying}" for varying, number in numbers.items())
+        lines.append(f"minibatches to {split}: {listed}")
+    people = ", ".join(f"{n} to {split}" for split, n in found["identities"].items())
+    lines.append(f"identities: {people}")
+    return "\n".join(lines)
