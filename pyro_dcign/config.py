@@ -25,7 +25,7 @@ class Config:
         periodic_latents: Latents of a factor with a full circle; 2 give it a plane, not a line.
         likelihood: bernoulli, continuous_bernoulli or normal.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
-        clamp: mean (paper), first (released code) or none.
+        clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
         strength: Factor of the mean pull.
         ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
@@ -94,7 +94,7 @@ PRESETS: dict[str, Config] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
-    "clamp": ("mean", "first", "none"),
+    "clamp": ("mean", "first", "exchange", "none"),
     "clamp_on": ("parameters", "draw"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
     "device": ("auto", "cpu", "cuda"),

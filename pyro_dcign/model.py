@@ -1,7 +1,6 @@
 """The generative model p(z) p(x | z) as a Pyro program."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pyro
@@ -20,7 +19,8 @@ NORMAL_SCALE = 0.1
 
 
 def _normal(logits: Tensor) -> Any:
-    return dist.Normal(logits.sigmoid(), NORMAL_SCALE, validate_args=False)
+    scale = torch.full_like(logits, NORMAL_SCALE)
+    return dist.Normal(logits.sigmoid(), scale, validate_args=False)
 
 
 Likelihood = Callable[[Tensor], Any]
@@ -65,13 +65,14 @@ class Model(nn.Module):
 
     def forward(self, images: Images) -> Images:
         """Score images: the Pyro program p(z) p(x | z)."""
-        prior = partial(images.new_full, fill_value=0.0)
+        # Both parameters are tensors: a number would be copied to the device at every step.
+        zeros, ones = images.new_zeros(()), images.new_ones(())
         with pyro.plate("images", len(images), dim=-1):
             latents = self.code.join(
                 {
                     name: pyro.sample(
                         name,
-                        dist.Normal(prior((size,)), 1.0, validate_args=False)
+                        dist.Normal(zeros, ones, validate_args=False)
                         .expand([len(images), size])
                         .to_event(1),
                     )

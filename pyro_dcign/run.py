@@ -17,6 +17,7 @@ from pyro_dcign.clamp import Clamp
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config, configure, settings_of
 from pyro_dcign.errors import InputError
+from pyro_dcign.exchange import Exchange
 from pyro_dcign.guide import load_guide
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Decoder, Encoder
@@ -71,6 +72,8 @@ def handler_of(config: Config, code: GraphicsCode) -> Handler | None:
     """What wraps the guide in a training step, or None for an entangled code."""
     if config.clamp == "none":
         return None
+    if config.clamp == "exchange":
+        return partial(Exchange, code)
     options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
     return partial(Clamp, code, strength=config.strength, **options)
 

@@ -1,0 +1,93 @@
+"""The exchange: inactive latents taken from another image of the minibatch, gradients kept."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from pyro_dcign.clamp import Active, loc_scale
+from pyro_dcign.code import GraphicsCode
+
+
+def donors(
+    groups: int, images: int, device: torch.device | str = "cpu"
+) -> Int64[Tensor, "groups images"]:
+    """For each image another image of its minibatch: a random cycle through all of them.
+
+    A cycle and not any permutation, so that no image is ever its own donor. Drawn on the device
+    without a word to the host, so a captured step draws a new one at every replay.
+
+    Raises:
+        ValueError: One image, which has no other.
+    """
+    if images < 2:
+        raise ValueError(f"donors() needs 2 or more images, got {images}; use larger minibatches")
+    order = torch.rand(groups, images, device=device).argsort(-1)
+    return torch.empty_like(order).scatter_(-1, order, order.roll(1, -1))
+
+
+def exchange(
+    z: Float[Tensor, "groups images latents"],
+    active: Bool[Tensor, "..."],
+    donor: Int64[Tensor, "groups images"],
+) -> Float[Tensor, "groups images latents"]:
+    """Active latents of the image itself, inactive ones of its donor.
+
+    Args:
+        z: Latents, or any parameter that a guide gives them, of several minibatches.
+        active: Latents that stay; broadcasts against ``z``.
+        donor: From :func:`donors`.
+
+    Example:
+        >>> z = torch.tensor([[[1.0, 10.0], [3.0, 30.0]]])
+        >>> exchange(z, torch.tensor([True, False]), torch.tensor([[1, 0]])).tolist()
+        [[[1.0, 30.0], [3.0, 10.0]]]
+    """
+    given = z.gather(1, donor.unsqueeze(-1).expand_as(z))
+    return torch.where(active, z, given)
+
+
+class Exchange(Messenger):
+    """A handler that decodes each image from its own active latents and another's inactive ones.
+
+    In a minibatch where only factor f varies, every image shows the same values of the other
+    factors, so for any permutation π q(z | group) = q(z_f | x_i) q(z_rest | x_π(i)) is a guide for
+    image i that looks at the whole group, and the loss with it is an evidence lower bound, which
+    the mean pull's gradient is not. It trains the edit that a user makes: one image's intrinsic
+    code under another's pose.
+
+    Around a guide only, as :class:`~pyro_dcign.clamp.Clamp`: ``Exchange(code, active)(guide)``.
+
+    Laws (tests/test_exchange.py): nothing happens when every factor is active; the distributions
+    of a site are permuted, never changed; commutes with ``replay``; the KL of a minibatch is the
+    guide's own.
+
+    Raises:
+        InputError: A site without loc and scale.
+    """
+
+    def __init__(self, code: GraphicsCode, active: Active) -> None:
+        super().__init__()
+        self.code, self.active = code, active
+        self.donor: Tensor | None = None
+
+    def __enter__(self) -> Any:
+        self.donor = None
+        return super().__enter__()
+
+    def _exchange(self, site: str, z: Tensor) -> Tensor:
+        active = self.active[..., self.code.index(site)]
+        groups = z.unflatten(0, (active.numel(), -1))
+        if self.donor is None:  # one donor for all sites of a run of the guide
+            self.donor = donors(groups.shape[0], groups.shape[1], z.device)
+        return exchange(groups, active.view(-1, 1, 1), self.donor).flatten(0, 1)
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] not in self.code.factors or msg["is_observed"]:
+            return
+        fn, event = loc_scale(msg["fn"], msg["name"], "use --clamp mean with --clamp-on draw")
+        arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
+        arguments |= {n: self._exchange(msg["name"], arguments[n]) for n in ("loc", "scale")}
+        msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
