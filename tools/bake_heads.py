@@ -25,7 +25,7 @@ SAMPLES = 3000
 MODES = 80
 FACE_SIGMA = 0.25  # 0.35 and more gives grotesque noses
 HEAD_SIGMA = 0.08
-SKULL_SIGMA = 0.12  # foreheads and ears: more gives cones and sails
+SKULL_SIGMA = 0.08  # foreheads and ears: more gives cones and sails
 FACE = ("cheek", "chin", "ear-", "eyebrows", "eye-", "forehead", "mouth", "nose")
 SIDEWAYS = ("nose-trans-out", "mouth-trans-out", "head-trans", "head-angle")  # break the symmetry
 HIDDEN = ["mouth_cavity", "eye_cavity.L", "eye_cavity.R", "eye_back.L", "eye_back.R", "tongue"]
@@ -93,6 +93,15 @@ def lip_distance(uv: np.ndarray, faces: np.ndarray, uv_faces: np.ndarray, v: int
     return map_coordinates(signed, [row, column], order=1, mode="nearest") / size
 
 
+def ears(model: anny.Anny) -> np.ndarray:
+    """How far the targets that shift an ear move each vertex, 1 for the farthest (v,)."""
+    reach = np.zeros(len(model.template_vertices))
+    for k, label in enumerate(model.blendshape_labels):
+        if label.endswith(("l-ear-trans-up", "r-ear-trans-up")):
+            reach += np.linalg.norm(model.blendshapes[k].numpy(), axis=1)
+    return reach / reach.max()
+
+
 def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices that the faces use, and the faces renumbered to them."""
     used, flat = np.unique(faces, return_inverse=True)
@@ -143,6 +152,7 @@ def main(target: str) -> None:
             "faces": faces.astype(np.int16),
             "lips": (lips / 0.02).astype(np.float16),
             "lids": np.clip(lid, 0, 0.1).astype(np.float16),
+            "ears": ears(model)[used].astype(np.float16),
             "eyes": is_eye.astype(np.uint8),
         },
         target,

@@ -52,7 +52,8 @@ class Embree:
             rays = (ray @ turn).numpy()
             eye = (turn[2] * view.distance).numpy()
             found = scene.run(np.broadcast_to(eye, rays.shape).copy(), rays, output=1)
-            hit = np.flatnonzero(found["primID"] >= 0)
+            away = (found["Ng"] * rays).sum(1) > 0  # the inside of a mesh is not drawn
+            hit = np.flatnonzero((found["primID"] >= 0) & ~away)
             u, v = found["u"][hit], found["v"][hit]
             sample.append(hit + k * side * side)
             triangle.append(found["primID"][hit])

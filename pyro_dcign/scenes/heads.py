@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes import FactorRange
-from pyro_dcign.scenes.albedo import complexion, skin
+from pyro_dcign.scenes.albedo import complexion, hair_volume, skin
 from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.render import (
     SAMPLES,
@@ -30,6 +30,7 @@ from pyro_dcign.scenes.render import (
 
 BASIS = Path(__file__).with_name("assets") / "heads.safetensors"
 SHARE = 0.85  # of the frame's height, chin to crown
+FIELDS = ("lips", "lids", "ears", "eyes")
 STREAM = 1  # of random words: shape; the albedo has its own
 CHUNK = 8  # images at a time on a CPU: its cache holds them
 
@@ -64,16 +65,23 @@ class Heads:
         self.mean = basis["mean"].double()
         self.modes = basis["modes"].double().flatten(1)
         self.around = neighbours(self.triangles, len(self.mean))
-        self.fields = torch.cat(
-            [basis["mean"]] + [basis[k][:, None].float() for k in ("lips", "lids", "eyes")], 1
-        )
+        self.outwards = vertex_normals(basis["mean"][None], self.triangles, self.around)[0]
+        self.fields = torch.cat([basis["mean"]] + [basis[k][:, None].float() for k in FIELDS], 1)
 
-    def meshes(self, identity: Int64[Tensor, " people"]) -> Meshes:
-        """Shape of each person: the mean plus 80 modes, each a draw of one standard deviation."""
+    def meshes(
+        self, identity: Int64[Tensor, " people"], tones: Float[Tensor, "tones people"]
+    ) -> Meshes:
+        """Shape of each person: the mean plus 80 modes, each a draw of one standard deviation.
+
+        Hair lifts the surface; ``tones`` (from `complexion`) say where and how much.
+        """
         draws = torch.from_numpy(normal(identity, stream=STREAM, count=len(self.modes)))
         offset = (draws.to(self.device) @ self.modes).view(-1, *self.mean.shape)
         # On a grid, so that the order in which a matmul adds does not show.
+        # On a grid, so that the order in which a matmul adds does not show.
         vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        volume = hair_volume(self.fields, tones)
+        vertices = vertices + volume[:, :, None] * self.outwards
         normals = vertex_normals(vertices, self.triangles, self.around)
         return Meshes(vertices, normals, self.triangles)
 
@@ -100,8 +108,8 @@ class Heads:
                 f"faces need {', '.join(self.factors)} in degrees, got no {missing[0]}; add it"
             )
         people, mesh = identity.unique(return_inverse=True)
-        meshes = self.meshes(people)
         tones = complexion(people).to(self.device)
+        meshes = self.meshes(people, tones)
         azimuth, elevation, light = (factors[name].to(self.device) for name in self.factors)
         turned = rotation(azimuth, elevation)
         # The lamp stands still in the camera's axes; the mesh sees it turned back.
