@@ -6,7 +6,7 @@ To add one, write a class with the members of :class:`Scene` and name it in :fun
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -32,6 +32,7 @@ class FactorRange:
     period: float | None = None
 
 
+@runtime_checkable
 class Scene(Protocol):
     """A renderer of identities under extrinsic factors.
 

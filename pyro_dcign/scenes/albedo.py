@@ -67,7 +67,7 @@ def _step(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def skin(
-    fields: Float32[Tensor, "vertices fields"],
+    fields: Float32[Tensor, "fields vertices"],
     tones: Float32[Tensor, "tones people"],
     surface: Surface,
 ) -> Float32[Tensor, " hits"]:
@@ -79,9 +79,7 @@ def skin(
         tones: From `complexion`.
         surface: Where.
     """
-    x, y, z, lips, lids, ear, eye = interpolate(
-        fields, surface.corner, surface.weight
-    ).T.contiguous()
+    x, y, z, lips, lids, ear, eye = interpolate(fields, surface.corner, surface.weight)
     (
         tone, hair, cover, front, recede, peak, burn, stubble,
         brow_up, brow_half, arch, density, lip, iris, lash, phase, phase2, _,
@@ -118,14 +116,15 @@ def skin(
 
 
 def hair_volume(
-    fields: Float32[Tensor, "vertices fields"], tones: Float32[Tensor, "tones people"]
-) -> Float32[Tensor, "people vertices"]:
+    fields: Float32[Tensor, "fields vertices"], tones: Float32[Tensor, "tones people"]
+) -> Float32[Tensor, "vertices people"]:
     """How far hair lifts each vertex: thick on top, nothing at the hairline and on the ears."""
-    x, y, z, _, _, ear, _ = fields.T
-    front, recede, peak, burn, thickness = tones[[3, 4, 5, 6, 17], :, None]
+    x, y, z, _, _, ear, _ = fields[:, :, None]
+    front, recede, peak, burn, thickness = tones[[3, 4, 5, 6, 17]]
     border = _hairline(x.abs(), y, z, front=front, recede=recede, peak=peak, burn=burn)
     rise = _step(border, -0.01, 0.14) * (0.45 + 0.55 * _step(y, 0.1, 0.42))
-    return thickness * rise * (1 - _step(ear, 0.05, 0.6))
+    volume: Tensor = thickness * rise * (1 - _step(ear, 0.05, 0.6))
+    return volume
 
 
 def _eyeball(across: Tensor, y: Tensor, iris: Tensor) -> Tensor:

@@ -62,11 +62,12 @@ class Heads:
         self.tracer = _tracer(renderer)
         basis = load_file(BASIS, device=str(self.device))
         self.triangles = basis["faces"].long()
-        self.mean = basis["mean"].double()
-        self.modes = basis["modes"].double().flatten(1)
-        self.around = neighbours(self.triangles, len(self.mean))
-        self.outwards = vertex_normals(basis["mean"][None], self.triangles, self.around)[0]
-        self.fields = torch.cat([basis["mean"]] + [basis[k][:, None].float() for k in FIELDS], 1)
+        mean = basis["mean"].T.contiguous()
+        self.mean = mean.double()[:, :, None]
+        self.modes = basis["modes"].double().permute(2, 1, 0).flatten(0, 1)
+        self.around = neighbours(self.triangles, mean.shape[1])
+        self.outwards = vertex_normals(mean[:, :, None], self.triangles, self.around)
+        self.fields = torch.cat((mean, torch.stack([basis[name].float() for name in FIELDS])))
 
     def meshes(
         self, identity: Int64[Tensor, " people"], tones: Float[Tensor, "tones people"]
@@ -75,13 +76,12 @@ class Heads:
 
         Hair lifts the surface; ``tones`` (from `complexion`) say where and how much.
         """
-        draws = torch.from_numpy(normal(identity, stream=STREAM, count=len(self.modes)))
-        offset = (draws.to(self.device) @ self.modes).view(-1, *self.mean.shape)
-        # On a grid, so that the order in which a matmul adds does not show.
+        draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
+        offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))
         # On a grid, so that the order in which a matmul adds does not show.
         vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
         volume = hair_volume(self.fields, tones)
-        vertices = vertices + volume[:, :, None] * self.outwards
+        vertices = vertices + volume * self.outwards
         normals = vertex_normals(vertices, self.triangles, self.around)
         return Meshes(vertices, normals, self.triangles)
 
