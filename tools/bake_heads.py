@@ -26,6 +26,7 @@ MODES = 80
 FACE_SIGMA = 0.25  # 0.35 and more gives grotesque noses
 HEAD_SIGMA = 0.08
 SKULL_SIGMA = 0.08  # foreheads and ears: more gives cones and sails
+MOUTH_SIGMA = 0.18  # more folds the corners over
 FACE = ("cheek", "chin", "ear-", "eyebrows", "eye-", "forehead", "mouth", "nose")
 SIDEWAYS = ("nose-trans-out", "mouth-trans-out", "head-trans", "head-angle")  # break the symmetry
 HIDDEN = ["mouth_cavity", "eye_cavity.L", "eye_cavity.R", "eye_back.L", "eye_back.R", "tongue"]
@@ -52,6 +53,8 @@ def sample(model: anny.Anny, rng: np.random.Generator, n: int) -> np.ndarray:
         sigma = HEAD_SIGMA if small else FACE_SIGMA
         if stem.startswith(("forehead", "ear-")):
             sigma = SKULL_SIGMA
+        if stem.startswith("mouth"):
+            sigma = MOUTH_SIGMA
         if stem.startswith(SIDEWAYS[2:]):
             sigma = 0.0  # rigid motions: a pose is no identity
         local[stem] = np.clip(sigma * rng.standard_normal(n), -0.8, 0.8)

@@ -31,17 +31,17 @@ def complexion(identity: Int64[Tensor, " people"]) -> Float32[Tensor, "tones peo
     tone = between(0, 0.22, 0.66)
     grey = u[1] < 0.12
     dark = between(2, 0.025, 0.10) + (u[3] < 0.3) * between(4, 0.05, 0.22) * (tone > 0.45)
-    hair = np.where(grey, between(4, 0.3, 0.6), dark)
+    hair = np.where(grey, between(4, 0.22, 0.42), dark)
     bald = u[5] < 0.12
     cover = np.where(bald, 0.0, np.where(u[6] < 0.25, between(7, 0.45, 0.8), between(7, 0.9, 1.0)))
     bearded = u[8] < 0.4
-    recede = np.where(u[9] < 0.4, between(10, 0.02, 0.1), 0.0)
+    recede = np.where(u[9] < 0.35, between(10, 0.02, 0.07), 0.0)
     peak = np.where(u[11] < 0.3, between(12, 0.01, 0.05), 0.0)
     rows = (
         tone,
         hair,
         cover,
-        between(13, 0.19, 0.31),  # hairline above the forehead
+        between(13, 0.18, 0.29),  # hairline above the forehead
         recede,  # at the temples
         peak,  # widow's peak
         between(14, -0.14, 0.06),  # end of the sideburn

@@ -32,7 +32,7 @@ BASIS = Path(__file__).with_name("assets") / "heads.safetensors"
 SHARE = 0.85  # of the frame's height, chin to crown
 FIELDS = ("lips", "lids", "ears", "eyes")
 STREAM = 1  # of random words: shape; the albedo has its own
-CHUNK = 8  # images at a time on a CPU: its cache holds them
+CHUNK = 600_000  # samples at a time on a CPU: its cache holds them
 
 
 class Heads:
@@ -119,7 +119,8 @@ class Heads:
         def albedo(surface: Surface) -> Tensor:
             return skin(self.fields, tones, surface)
 
-        chunk = CHUNK if self.device.type == "cpu" else 512
+        samples = (side * SAMPLES) ** 2
+        chunk = max(4, min(16, CHUNK // samples)) if self.device.type == "cpu" else 512
         out = []
         for rows in torch.arange(len(mesh), device=self.device).split(chunk):
             view = View(mesh[rows], turned[rows], toward[rows], distance(SHARE), side * SAMPLES)

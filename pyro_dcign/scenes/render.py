@@ -95,9 +95,9 @@ def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
     screen = torch.stack((half + right * scale, half - up * scale, near))
     packed = nearest(screen, meshes.triangles, side=view.side)
     hits = resolve(packed, screen, meshes.triangles)
-    shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
 
     def lit(point: Tensor, image: Tensor) -> Tensor:
+        shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
         return shadow.lit(point, image, bias=0.003)
 
     return hits, lit
