@@ -30,6 +30,12 @@ def test_a_triangle_covers_the_samples_inside_it() -> None:
     assert hit.equal(expected)
 
 
+@pytest.mark.parametrize("side", [1, 37, 600])
+def test_a_triangle_as_large_as_the_frame_fills_it(side: int) -> None:
+    large = screen((-1.0, -1.0, 1.0), (-1.0, 3.0 * side, 1.0), (3.0 * side, -1.0, 1.0))
+    assert covered(nearest(large, ONE, side=side)).all()
+
+
 def test_a_triangle_that_faces_away_is_culled() -> None:
     turned = screen(CORNER[0], CORNER[2], CORNER[1])
     assert not covered(nearest(turned, ONE, side=6)).any()

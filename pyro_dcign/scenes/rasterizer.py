@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512)
+BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, *(2**k for k in range(5, 15)))
 _EDGE = -1e-4  # barycentric slack: neighbours overlap by a hair rather than leave a crack
 _FAR = 1 << 32  # a packed value below this has depth bits 0: nothing was hit
 
