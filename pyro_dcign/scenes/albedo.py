@@ -28,20 +28,20 @@ def complexion(identity: Int64[Tensor, " people"]) -> Float32[Tensor, "tones peo
     def between(row: int, low: float, high: float) -> Float64[ndarray, " people"]:
         return np.asarray(low + (high - low) * u[row])
 
-    tone = between(0, 0.26, 0.74)
-    grey = u[1] < 0.18
+    tone = between(0, 0.22, 0.66)
+    grey = u[1] < 0.12
     dark = between(2, 0.025, 0.10) + (u[3] < 0.3) * between(4, 0.05, 0.22) * (tone > 0.45)
-    hair = np.where(grey, between(4, 0.3, 0.6), dark)
+    hair = np.where(grey, between(4, 0.22, 0.42), dark)
     bald = u[5] < 0.12
     cover = np.where(bald, 0.0, np.where(u[6] < 0.25, between(7, 0.45, 0.8), between(7, 0.9, 1.0)))
     bearded = u[8] < 0.4
-    recede = np.where(u[9] < 0.4, between(10, 0.02, 0.14), 0.0)
+    recede = np.where(u[9] < 0.35, between(10, 0.02, 0.07), 0.0)
     peak = np.where(u[11] < 0.3, between(12, 0.01, 0.05), 0.0)
     rows = (
         tone,
         hair,
         cover,
-        between(13, 0.21, 0.35),  # hairline above the forehead
+        between(13, 0.18, 0.29),  # hairline above the forehead
         recede,  # at the temples
         peak,  # widow's peak
         between(14, -0.14, 0.06),  # end of the sideburn
@@ -55,6 +55,7 @@ def complexion(identity: Int64[Tensor, " people"]) -> Float32[Tensor, "tones peo
         between(22, 0.3, 0.85),  # lashes
         between(23, 0.0, 6.3),  # phases of mottling
         between(24, 0.0, 6.3),
+        np.where(bald, 0.0, between(25, 0.0, 0.05)),  # hair's thickness
     )
     return torch.from_numpy(np.stack(rows)).float()
 
@@ -66,7 +67,7 @@ def _step(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def skin(
-    fields: Float32[Tensor, "vertices fields"],
+    fields: Float32[Tensor, "fields vertices"],
     tones: Float32[Tensor, "tones people"],
     surface: Surface,
 ) -> Float32[Tensor, " hits"]:
@@ -74,14 +75,14 @@ def skin(
 
     Args:
         fields: Of each vertex: position on the mean head (3), signed distance to the lips' border,
-            distance to the rim of the lids, and 1 on an eyeball.
+            distance to the rim of the lids, share of the ear, and 1 on an eyeball.
         tones: From `complexion`.
         surface: Where.
     """
-    x, y, z, lips, lids, eye = interpolate(fields, surface.corner, surface.weight).T.contiguous()
+    x, y, z, lips, lids, ear, eye = interpolate(fields, surface.corner, surface.weight)
     (
         tone, hair, cover, front, recede, peak, burn, stubble,
-        brow_up, brow_half, arch, density, lip, iris, lash, phase, phase2,
+        brow_up, brow_half, arch, density, lip, iris, lash, phase, phase2, _,
     ) = tones.index_select(1, surface.mesh)  # fmt: skip
     across = x.abs()
 
@@ -103,15 +104,27 @@ def skin(
     value = torch.lerp(value, torch.minimum(hair, 0.5 * tone), inside * density)
 
     border = _hairline(across, y, z, front=front, recede=recede, peak=peak, burn=burn)
-    ragged = 0.012 * torch.sin(61 * x + phase) * torch.sin(53 * z + 37 * y + phase2)
-    strand = 1 + 0.12 * torch.sin(90 * x + 25 * torch.sin(9 * z + phase))
-    value = torch.lerp(value, hair * strand, _step(border + ragged, -0.018, 0.03) * cover)
+    strand = torch.sin(70 * x + 9 * torch.sin(7 * z + phase)) * torch.sin(60 * z + 30 * y + phase2)
+    capped = _step(border + 0.008 * strand, -0.02, 0.035) * cover * (1 - _step(ear, 0.6, 0.9))
+    value = torch.lerp(value, hair * (1 + 0.15 * strand), capped)
 
     upper = lash * (0.45 + 0.55 * _step(y, -0.03, -0.012))
     value = value * (1 - upper * (1 - _step(lids, 0.0, LID)) * (1 - eye))
 
     ball = _eyeball(across, y, iris)
     return torch.where(eye > 0.5, ball, value)
+
+
+def hair_volume(
+    fields: Float32[Tensor, "fields vertices"], tones: Float32[Tensor, "tones people"]
+) -> Float32[Tensor, "vertices people"]:
+    """How far hair lifts each vertex: thick on top, nothing at the hairline and on the ears."""
+    x, y, z, _, _, ear, _ = fields[:, :, None]
+    front, recede, peak, burn, thickness = tones[[3, 4, 5, 6, 17]]
+    border = _hairline(x.abs(), y, z, front=front, recede=recede, peak=peak, burn=burn)
+    rise = _step(border, -0.01, 0.14) * (0.45 + 0.55 * _step(y, 0.1, 0.42))
+    volume: Tensor = thickness * rise * (1 - _step(ear, 0.05, 0.6))
+    return volume
 
 
 def _eyeball(across: Tensor, y: Tensor, iris: Tensor) -> Tensor:
@@ -141,10 +154,9 @@ def _hairline(
     """Height above the hairline, which runs round the head by the bearing from its axis."""
     back = z + 0.03
     bearing = 1 - back / (across * across + back * back + 1e-6).sqrt()  # 0 front, 1 ear, 2 nape
-    temple = _step(bearing, 0.02, 0.18) * (1 - _step(bearing, 0.2, 0.42))
+    temple = _step(bearing, 0.05, 0.2) * (1 - _step(bearing, 0.25, 0.45))
     tip = 1 - _step(bearing, 0.0, 0.03)
     line = front + recede * temple - peak * tip
-    line = line + (burn - line) * _step(bearing, 0.42, 0.80)
-    line = line + (0.13 - line) * _step(bearing, 0.92, 1.02)  # over the ear
-    line = line + (-0.36 - line) * _step(bearing, 1.40, 1.52)  # behind it, down to the nape
+    line = line + (burn - line) * _step(bearing, 0.45, 0.75)
+    line = line + (-0.34 - line) * _step(bearing, 1.0, 1.45)  # behind the ear, down to the nape
     return y - line

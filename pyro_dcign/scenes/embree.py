@@ -39,7 +39,7 @@ class Embree:
         scenes = {}
         for mesh in view.mesh.unique().tolist():
             scenes[mesh] = self._scene()
-            self._mesh(scenes[mesh], meshes.vertices[mesh].cpu().numpy()[triangles])
+            self._mesh(scenes[mesh], meshes.vertices[:, :, mesh].T.cpu().numpy()[triangles])
         of = [scenes[mesh] for mesh in view.mesh.tolist()]
         side = view.side
         grid = (torch.arange(side) + 0.5) * (2 / side) - 1
@@ -52,21 +52,24 @@ class Embree:
             rays = (ray @ turn).numpy()
             eye = (turn[2] * view.distance).numpy()
             found = scene.run(np.broadcast_to(eye, rays.shape).copy(), rays, output=1)
-            hit = np.flatnonzero(found["primID"] >= 0)
+            away = (found["Ng"] * rays).sum(1) > 0  # the inside of a mesh is not drawn
+            hit = np.flatnonzero((found["primID"] >= 0) & ~away)
             u, v = found["u"][hit], found["v"][hit]
             sample.append(hit + k * side * side)
             triangle.append(found["primID"][hit])
-            weight.append(np.stack((1 - u - v, u, v), 1))
+            weight.append(np.stack((1 - u - v, u, v)))
         device = meshes.vertices.device
+        at = torch.from_numpy(np.concatenate(sample)).to(device)
         hits = Hits(
-            torch.from_numpy(np.concatenate(sample)).to(device),
+            at,
+            at // (side * side),
             torch.from_numpy(np.concatenate(triangle)).long().to(device),
-            torch.from_numpy(np.concatenate(weight)).float().to(device),
+            torch.from_numpy(np.concatenate(weight, 1)).float().to(device),
         )
 
         def lit(point: Tensor, image: Tensor) -> Tensor:
             start = np.searchsorted(image.cpu().numpy(), np.arange(len(of) + 1))
-            origin = point.detach().cpu().numpy()
+            origin = np.ascontiguousarray(point.T.cpu().numpy())
             out = np.ones(len(origin), np.float32)
             for k, scene in enumerate(of):
                 rows = slice(start[k], start[k + 1])

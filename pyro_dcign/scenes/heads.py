@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes import FactorRange
-from pyro_dcign.scenes.albedo import complexion, skin
+from pyro_dcign.scenes.albedo import complexion, hair_volume, skin
 from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.render import (
     SAMPLES,
@@ -30,8 +30,9 @@ from pyro_dcign.scenes.render import (
 
 BASIS = Path(__file__).with_name("assets") / "heads.safetensors"
 SHARE = 0.85  # of the frame's height, chin to crown
+FIELDS = ("lips", "lids", "ears", "eyes")
 STREAM = 1  # of random words: shape; the albedo has its own
-CHUNK = 8  # images at a time on a CPU: its cache holds them
+CHUNK = 600_000  # samples at a time on a CPU: its cache holds them
 
 
 class Heads:
@@ -61,19 +62,26 @@ class Heads:
         self.tracer = _tracer(renderer)
         basis = load_file(BASIS, device=str(self.device))
         self.triangles = basis["faces"].long()
-        self.mean = basis["mean"].double()
-        self.modes = basis["modes"].double().flatten(1)
-        self.around = neighbours(self.triangles, len(self.mean))
-        self.fields = torch.cat(
-            [basis["mean"]] + [basis[k][:, None].float() for k in ("lips", "lids", "eyes")], 1
-        )
+        mean = basis["mean"].T.contiguous()
+        self.mean = mean.double()[:, :, None]
+        self.modes = basis["modes"].double().permute(2, 1, 0).flatten(0, 1)
+        self.around = neighbours(self.triangles, mean.shape[1])
+        self.outwards = vertex_normals(mean[:, :, None], self.triangles, self.around)
+        self.fields = torch.cat((mean, torch.stack([basis[name].float() for name in FIELDS])))
 
-    def meshes(self, identity: Int64[Tensor, " people"]) -> Meshes:
-        """Shape of each person: the mean plus 80 modes, each a draw of one standard deviation."""
-        draws = torch.from_numpy(normal(identity, stream=STREAM, count=len(self.modes)))
-        offset = (draws.to(self.device) @ self.modes).view(-1, *self.mean.shape)
+    def meshes(
+        self, identity: Int64[Tensor, " people"], tones: Float[Tensor, "tones people"]
+    ) -> Meshes:
+        """Shape of each person: the mean plus 80 modes, each a draw of one standard deviation.
+
+        Hair lifts the surface; ``tones`` (from `complexion`) say where and how much.
+        """
+        draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
+        offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))
         # On a grid, so that the order in which a matmul adds does not show.
         vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        volume = hair_volume(self.fields, tones)
+        vertices = vertices + volume * self.outwards
         normals = vertex_normals(vertices, self.triangles, self.around)
         return Meshes(vertices, normals, self.triangles)
 
@@ -100,8 +108,8 @@ class Heads:
                 f"faces need {', '.join(self.factors)} in degrees, got no {missing[0]}; add it"
             )
         people, mesh = identity.unique(return_inverse=True)
-        meshes = self.meshes(people)
         tones = complexion(people).to(self.device)
+        meshes = self.meshes(people, tones)
         azimuth, elevation, light = (factors[name].to(self.device) for name in self.factors)
         turned = rotation(azimuth, elevation)
         # The lamp stands still in the camera's axes; the mesh sees it turned back.
@@ -111,7 +119,8 @@ class Heads:
         def albedo(surface: Surface) -> Tensor:
             return skin(self.fields, tones, surface)
 
-        chunk = CHUNK if self.device.type == "cpu" else 512
+        samples = (side * SAMPLES) ** 2
+        chunk = max(4, min(16, CHUNK // samples)) if self.device.type == "cpu" else 512
         out = []
         for rows in torch.arange(len(mesh), device=self.device).split(chunk):
             view = View(mesh[rows], turned[rows], toward[rows], distance(SHARE), side * SAMPLES)

@@ -12,7 +12,7 @@ def _mix(x: UInt64[ndarray, "..."]) -> UInt64[ndarray, "..."]:
     """Finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: UInt64[ndarray, "..."] = x ^ (x >> np.uint64(31))
+    mixed: UInt64[ndarray, ...] = x ^ (x >> np.uint64(31))
     return mixed
 
 

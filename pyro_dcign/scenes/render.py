@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int64
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes.rasterizer import Hits, interpolate, nearest, resolve
-from pyro_dcign.scenes.shadow import ShadowMap
+from pyro_dcign.scenes.shadow import ShadowMap, turn
 
 FIELD_OF_VIEW = 22.0
 """Full angle of the camera, in degrees."""
@@ -36,8 +36,8 @@ class Meshes:
         triangles: Corners, anticlockwise when seen from outside.
     """
 
-    vertices: Float32[Tensor, "meshes vertices 3"]
-    normals: Float32[Tensor, "meshes vertices 3"]
+    vertices: Float32[Tensor, "3 vertices meshes"]
+    normals: Float32[Tensor, "3 vertices meshes"]
     triangles: Int64[Tensor, "triangles 3"]
 
 
@@ -65,17 +65,18 @@ class Surface:
     """What was hit: mesh, corners (vertex numbers) and their weights."""
 
     mesh: Int64[Tensor, " hits"]
-    corner: Int64[Tensor, "hits 3"]
-    weight: Float32[Tensor, "hits 3"]
+    corner: Int64[Tensor, "3 hits"]
+    weight: Float32[Tensor, "3 hits"]
 
 
 Albedo = Callable[[Surface], Tensor]
 """Share of light that a surface throws back, 0 to 1, at each hit."""
 
 Lit = Callable[[Tensor, Tensor], Tensor]
-"""Share of the lamp's light at a point (hits, 3) of a picture (hits,)."""
+"""Share of the lamp's light at a point (3, hits) of a picture (hits,)."""
 
 
+@runtime_checkable
 class Tracer(Protocol):
     """Finds what is seen and what is lit."""
 
@@ -86,20 +87,17 @@ class Tracer(Protocol):
 
 def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
     """The default tracer: a z-buffer and a shadow map in PyTorch."""
-    vertices = meshes.vertices.index_select(0, view.mesh)
-    x, y, z = vertices.unbind(2)
-    m = view.rotation[:, :, :, None]
-    # Spelt out: a batched matmul may round differently for another size of batch.
-    right, up, toward = (m[:, k, 0] * x + m[:, k, 1] * y + m[:, k, 2] * z for k in range(3))
+    vertices = meshes.vertices.index_select(2, view.mesh)
+    right, up, toward = turn(view.rotation, vertices)
     near = 1 / (view.distance - toward)
     scale = near * (view.side / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2))))
     half = view.side / 2
     screen = torch.stack((half + right * scale, half - up * scale, near))
     packed = nearest(screen, meshes.triangles, side=view.side)
     hits = resolve(packed, screen, meshes.triangles)
-    shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
 
     def lit(point: Tensor, image: Tensor) -> Tensor:
+        shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
         return shadow.lit(point, image, bias=0.003)
 
     return hits, lit
@@ -121,20 +119,18 @@ def draw(
     """
     hits, lit = tracer(meshes, view)
     images, side = len(view.mesh), view.side
-    count = meshes.vertices.shape[1]
-    image = hits.sample // (side * side)
+    image = hits.image
     mesh = view.mesh.index_select(0, image)
-    corner = meshes.triangles.index_select(0, hits.triangle)
-    rows = corner + (mesh * count)[:, None]
-    table = torch.cat((meshes.normals, meshes.vertices), 2).flatten(0, 1)
-    found = interpolate(table, rows, hits.weight)
-    normal = torch.nn.functional.normalize(found[:, :3], dim=1)
-    slope = (normal * view.lamp.index_select(0, image)).sum(1).clamp_(min=0)
+    corner = meshes.triangles.T.contiguous().index_select(1, hits.triangle)
+    table = torch.cat((meshes.normals, meshes.vertices)).flatten(1)
+    found = interpolate(table, corner * meshes.vertices.shape[2] + mesh, hits.weight)
+    normal = found[:3] * found[:3].square().sum(0).rsqrt_()
+    slope = (normal * view.lamp.T.contiguous().index_select(1, image)).sum(0).clamp_(min=0)
     if shadows:
-        slope = slope * lit(found[:, 3:] + LIFT * normal, image)
+        slope = slope * lit(torch.add(found[3:], normal, alpha=LIFT), image)
     light = ambient + (1 - ambient) * slope
     radiance = torch.full((images * side * side,), ground, device=light.device)
-    radiance[hits.sample] = light * albedo(Surface(mesh, corner, hits.weight))
+    radiance.scatter_(0, hits.sample, light * albedo(Surface(mesh, corner, hits.weight)))
     mean = torch.nn.functional.avg_pool2d(radiance.view(images, 1, side, side), SAMPLES)
     value = mean.squeeze(1).clamp_(0, 1).pow_(1 / 2.2).mul_(255).add_(0.5)
     return value.to(torch.uint8)
@@ -168,22 +164,28 @@ def distance(share: float) -> float:
 
 
 def vertex_normals(
-    vertices: Float32[Tensor, "meshes vertices 3"],
+    vertices: Float32[Tensor, "3 vertices meshes"],
     triangles: Int64[Tensor, "triangles 3"],
     around: Int64[Tensor, "vertices valence"],
-) -> Float32[Tensor, "meshes vertices 3"]:
+) -> Float32[Tensor, "3 vertices meshes"]:
     """Unit normals, the area-weighted mean of the triangles ``around`` each vertex.
 
     ``around`` holds triangle numbers, padded with the number of triangles (see `neighbours`):
     a sum in a fixed order, where a scatter on CUDA would have none.
     """
-    a, b, c = (vertices.index_select(1, triangles[:, k]) for k in range(3))
-    face = torch.linalg.cross(b - a, c - a)
-    face = torch.cat((face, face.new_zeros(len(face), 1, 3)), 1)
-    total = face.index_select(1, around[:, 0])
-    for k in range(1, around.shape[1]):
-        total = total + face.index_select(1, around[:, k])
-    return torch.nn.functional.normalize(total, dim=2)
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (
+        [axis.index_select(0, triangles[:, k]) for axis in vertices] for k in range(3)
+    )
+    ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+    total = []
+    for face in (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx):
+        padded = torch.cat((face, face.new_zeros(1, face.shape[1])))
+        each = padded.index_select(0, around[:, 0])
+        for column in around.T[1:]:
+            each += padded.index_select(0, column)
+        total.append(each)
+    x, y, z = total
+    return torch.stack(total) * (x * x + y * y + z * z).clamp_(min=1e-24).rsqrt_()
 
 
 def neighbours(

@@ -1,7 +1,7 @@
 """Shadow maps: is a point on a surface lit by a distant lamp?"""
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from pyro_dcign.scenes.rasterizer import nearest
@@ -19,7 +19,7 @@ class ShadowMap:
 
     def __init__(
         self,
-        vertices: Float32[Tensor, "images vertices 3"],
+        vertices: Float32[Tensor, "3 vertices images"],
         triangles: Int64[Tensor, "triangles 3"],
         lamp: Float32[Tensor, "images 3"],
         *,
@@ -27,10 +27,9 @@ class ShadowMap:
     ) -> None:
         self.side = side
         self.axes = _frame(lamp)
-        seen = _apply(self.axes, vertices)
-        low = seen.amin(2, keepdim=True)
-        size = seen.amax(2, keepdim=True) - low
-        widest = size[:2].amax(0)
+        seen = turn(self.axes, vertices)
+        low = seen.amin(1)
+        widest = (seen.amax(1) - low)[:2].amax(0)
         self.scale = (side - 2) / widest  # texels a unit
         self.low = low
         flat = torch.stack(
@@ -41,20 +40,21 @@ class ShadowMap:
             )
         )
         packed = nearest(flat, triangles, side=side, cull=False)
-        self.depth = (packed >> 32).to(torch.int32).view(torch.float32).flatten()
+        self.depth: Tensor = (packed >> 32).to(torch.int32).view(torch.float32).flatten()
 
     def lit(
         self,
-        point: Float32[Tensor, "hits 3"],
+        point: Float32[Tensor, "3 hits"],
         image: Int64[Tensor, " hits"],
         *,
         bias: float,
     ) -> Float32[Tensor, " hits"]:
         """Share of light, 0 to 1: four neighbouring texels compared, weighted bilinearly."""
-        axes = self.axes.index_select(0, image)
-        low = self.low[:, :, 0].index_select(1, image)
-        scale = self.scale[:, 0].index_select(0, image)
-        u, v, w = ((axes[:, k] * point).sum(1) - low[k] for k in range(3))
+        table = torch.cat((self.axes.flatten(1).T, self.low, self.scale[None]))
+        m = table.index_select(1, image)
+        x, y, z = point
+        u, v, w = (m[3 * k] * x + m[3 * k + 1] * y + m[3 * k + 2] * z - m[9 + k] for k in range(3))
+        scale = m[12]
         u = (u * scale + 0.5).clamp(0, self.side - 1.001)
         v = (v * scale + 0.5).clamp(0, self.side - 1.001)
         w = w + (1 + bias)
@@ -62,12 +62,14 @@ class ShadowMap:
         fu, fv = u - left, v - top
         base = (image * self.side + top.long()) * self.side + left.long()
 
-        def free(offset: int) -> Bool[Tensor, " hits"]:
-            return self.depth.index_select(0, base + offset) <= w
+        def open_at(offset: int) -> Float32[Tensor, " hits"]:
+            free: Tensor = self.depth.index_select(0, base + offset) <= w
+            return free.float()
 
-        upper = torch.lerp(free(0).float(), free(1).float(), fu)
-        lower = torch.lerp(free(self.side).float(), free(self.side + 1).float(), fu)
-        return torch.lerp(upper, lower, fv)
+        upper = torch.lerp(open_at(0), open_at(1), fu)
+        lower = torch.lerp(open_at(self.side), open_at(self.side + 1), fu)
+        share: Tensor = torch.lerp(upper, lower, fv)
+        return share
 
 
 def _frame(toward: Float32[Tensor, "images 3"]) -> Float32[Tensor, "images 3 3"]:
@@ -80,10 +82,10 @@ def _frame(toward: Float32[Tensor, "images 3"]) -> Float32[Tensor, "images 3 3"]
     return torch.stack((across, torch.linalg.cross(toward, across), toward), 1)
 
 
-def _apply(
-    matrix: Float32[Tensor, "images 3 3"], vertices: Float32[Tensor, "images vertices 3"]
-) -> Float32[Tensor, "3 images vertices"]:
-    """Matrix times position, spelt out: a batched matmul may round by batch size."""
-    x, y, z = (vertices[:, :, k] for k in range(3))
-    m = matrix[:, :, :, None]
-    return torch.stack([m[:, k, 0] * x + m[:, k, 1] * y + m[:, k, 2] * z for k in range(3)])
+def turn(
+    matrix: Float32[Tensor, "images 3 3"], vertices: Float32[Tensor, "3 vertices images"]
+) -> Float32[Tensor, "3 vertices images"]:
+    """Matrix times position, spelt out: a batched matmul may round by the size of its batch."""
+    x, y, z = vertices
+    rows = matrix.permute(1, 2, 0).contiguous()
+    return torch.stack([r[0] * x + r[1] * y + r[2] * z for r in rows])
