@@ -17,7 +17,8 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from pyro_dcign.codes import Codes, encode
-from pyro_dcign.datasets.plain import EvaluationSet
+from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
+from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.run import Run
 from pyro_dcign.scenes import FactorRange
@@ -241,6 +242,18 @@ def read_calibration(run: Run) -> Calibration:
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a calibration: {error}; remove and remake it") from None
+
+
+def open_calibration(run: Run) -> Calibration:
+    """The run's calibration, made and written now where it has none but its data are here.
+
+    Raises:
+        InputError: Neither a calibration nor the data to make one, or a damaged one.
+    """
+    data = Path(run.config.data) if run.config.data else None
+    if not (run.folder / FILE).is_file() and data is not None and data.is_dir():
+        write_calibration(calibrate(run, evaluation_set(Store.open(data), "train")), run.folder)
+    return read_calibration(run)
 
 
 def _curve(run: Run, name: str, entry: Any) -> Curve:

@@ -76,11 +76,11 @@ def test_evaluation_trains_nothing_and_leaves_the_random_state():
     before = {name: t.clone() for name, t in run.modules.state_dict().items()}
     calibration = calibrate(run, images)
     torch.manual_seed(3)
-    np.random.seed(3)  # noqa: NPY002 — the global generator is what must not move
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(3)
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     first = evaluate(run, images, calibration)
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
     assert all(torch.equal(before[name], t) for name, t in run.modules.state_dict().items())
     assert all(parameter.grad is None for parameter in run.modules.parameters())
     assert run.model.training

@@ -15,6 +15,8 @@ from pyro_dcign.errors import InputError
 
 COMMANDS = {
     "data": "Make, import, check and show data sets.",
+    "evaluate": "Measure how well a run reconstructs, disentangles and edits.",
+    "render": "Re-render a picture under other poses and lights.",
 }
 """Each command's one-line help; its function of the same name lives in the module of that name."""
 
