@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.figures.mosaic import degrees
-from pyro_dcign.minibatch import Images
 from pyro_dcign.scenes import FactorRange
+
+Views = Float[Tensor, "_ 1 height width"]
+Sweeps = Mapping[str, tuple[Sequence[float], Views]]
+"""Values of each factor and the view at each, intensities in [0, 1]."""
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100 * 2**20
@@ -52,9 +55,9 @@ def read_picture(path: Path, side: int) -> tuple[UInt8[Tensor, "side side"], boo
                 grey, colour = _grey(ImageOps.exif_transpose(found))
     except InputError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
         raise InputError(
-            f"{path} is to be a picture: {error}; use one of {_list(FORMATS)}"
+            f"{path} is to be a picture, but cannot be read as one; use one of {_list(FORMATS)}"
         ) from None
     except (SyntaxError, EOFError, MemoryError, OverflowError) as error:
         raise InputError(f"{path} is damaged: {error}; save the picture again") from None
@@ -106,9 +109,7 @@ def parse_sweep(text: str, factor: str, limits: FactorRange) -> list[float]:
     return values
 
 
-def strip(
-    original: Images, decoded: Images, sweeps: Mapping[str, tuple[Sequence[float], Images]]
-) -> Image.Image:
+def strip(original: Views, decoded: Views, sweeps: Sweeps) -> Image.Image:
     """A row for each factor: the picture, its reconstruction, then the edited views, labelled."""
     longest = max(len(values) for values, _ in sweeps.values())
     width = (longest + 2) * (_TILE + _GAP) + 3 * _GAP
@@ -125,9 +126,7 @@ def strip(
     return sheet
 
 
-def frames(
-    original: Images, sweeps: Mapping[str, tuple[Sequence[float], Images]]
-) -> list[Image.Image]:
+def frames(original: Views, sweeps: Sweeps) -> list[Image.Image]:
     """Frames of an animation: each factor there and back, beside the picture."""
     found = []
     for factor, (values, views) in sweeps.items():
@@ -146,6 +145,7 @@ def _place(sheet: Image.Image, tile: Tensor, label: str, corner: tuple[int, int]
     large = Image.fromarray(pixels).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
     sheet.paste(large, corner)
     where = (corner[0] + _TILE // 2, corner[1] + _TILE + _GAP // 2)
+    label = label.replace("−", "-")  # Pillow's own font has no minus sign
     ImageDraw.Draw(sheet).text(
         where, label, fill=_INK, anchor="ma", font=ImageFont.load_default(size=12)
     )

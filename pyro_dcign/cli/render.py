@@ -63,6 +63,8 @@ def render(
     out = out or Path(f"{image.stem}-views.png")
     if out.suffix.lower() not in (".png", ".gif"):
         raise click.ClickException(f"--out is FILE.png or FILE.gif, got {out}; change its ending")
+    if not out.parent.is_dir():
+        raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
     opened = open_run(run or default_run(), device=device)
     wanted = {name: text for name, text in named.items() if text is not None}
     for other in others:
