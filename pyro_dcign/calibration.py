@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from pyro_dcign.codes import Codes, encode
+from pyro_dcign.curve import Curve, curve_of
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
@@ -31,42 +31,8 @@ PAIRS = 300
 
 _KNOTS = 40
 _HARMONICS = 4
-_FINE = 2000
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """How the latents of one factor run with its value: linear between knots.
-
-    Attributes:
-        indices: Which latents of the code carry the factor.
-        values: Values of the factor at the knots, rising; degrees for angles. (knots,)
-        codes: Latents at each knot. (knots, len(indices))
-        period: 360 for a full circle, else none.
-        note: What a reader should know about this curve; empty where all is well.
-    """
-
-    indices: tuple[int, ...]
-    values: tuple[float, ...]
-    codes: tuple[tuple[float, ...], ...]
-    period: float | None = None
-    note: str = ""
-
-    def at(self, values: Sequence[float] | Array) -> Array:
-        """Latents at values of the factor: (n, latents); held at the ends outside the knots."""
-        x, columns = np.asarray(values, dtype=float), np.array(self.codes).T
-        return np.stack([np.interp(x, self.values, z, period=self.period) for z in columns], -1)
-
-    def nearest(self, codes: Array) -> Array:
-        """Value of the factor at the nearest point of the curve to each code: (n,)."""
-        high = self.values[0] + self.period if self.period else self.values[-1]
-        fine = np.linspace(self.values[0], high, _FINE)
-        curve = self.at(fine)
-        distance = sum((codes[:, [i]] - curve[:, i]) ** 2 for i in range(curve.shape[1]))
-        found: Array = fine[np.asarray(distance).argmin(1)]
-        return found
 
 
 @dataclass(frozen=True)
@@ -234,7 +200,7 @@ def read_calibration(run: Run) -> Calibration:
         found = json.loads(path.read_text(encoding="utf-8"))
         if (found["format"], found["version"]) != (FORMAT, VERSION):
             raise ValueError(f"not {FORMAT} of version {VERSION}")
-        curves = {name: _curve(run, name, entry) for name, entry in found["factors"].items()}
+        curves = {name: _checked(run, name, entry) for name, entry in found["factors"].items()}
         return Calibration(curves, int(found["images"]))
     except FileNotFoundError:
         raise InputError(
@@ -256,18 +222,10 @@ def open_calibration(run: Run) -> Calibration:
     return read_calibration(run)
 
 
-def _curve(run: Run, name: str, entry: Any) -> Curve:
-    indices = tuple(entry["indices"])
-    values = tuple(float(v) for v in entry["values"])
-    codes = tuple(tuple(float(z) for z in row) for row in entry["codes"])
+def _checked(run: Run, name: str, entry: Any) -> Curve:
     if name not in run.factors:
         raise ValueError(f"factor {name!r} is not the run's")
-    if not indices or any(type(i) is not int or not 0 <= i < run.code.latents for i in indices):
-        raise ValueError(f"{name} needs indices of the {run.code.latents} latents")
-    numbers = [*values, *(z for row in codes for z in row)]
-    if not all(math.isfinite(n) and abs(n) < 1e9 for n in numbers):
-        raise ValueError(f"{name} needs finite numbers")
-    rising = all(a < b for a, b in pairwise(values))
-    if len(values) < 2 or not rising or [len(row) for row in codes] != [len(indices)] * len(values):
-        raise ValueError(f"{name} needs rising values and as many codes")
-    return Curve(indices, values, codes, run.factors[name].period, str(entry.get("note", ""))[:200])
+    try:
+        return curve_of(entry, latents=run.code.latents, period=run.factors[name].period)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None

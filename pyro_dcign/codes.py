@@ -9,6 +9,7 @@ from jaxtyping import Float
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_dcign.errors import InputError
 from pyro_dcign.guide import posterior_mean
 from pyro_dcign.minibatch import Images, Pixels, intensities
 from pyro_dcign.run import Run
@@ -48,10 +49,20 @@ def _seen(run: Run, pixels: Pixels) -> Iterator[Images]:
 
 
 def encode(run: Run, pixels: Pixels) -> Codes:
-    """Posterior means of the codes of images, the guide unclamped; on the CPU."""
+    """Posterior means of the codes of images, the guide unclamped; on the CPU.
+
+    Raises:
+        InputError: Codes that are not finite, as after a training that diverged.
+    """
     with undisturbed(run):
         codes = [posterior_mean(run.guide, images, run.code).cpu() for images in _seen(run, pixels)]
-    return torch.cat(codes) if codes else torch.empty(0, run.code.latents)
+    found = torch.cat(codes)
+    if not found.isfinite().all():
+        raise InputError(
+            f"{run.folder} is to give finite codes, got NaN or infinity; its training diverged, "
+            "fit again with a lower --learning-rate"
+        )
+    return found
 
 
 def decode(run: Run, codes: Codes) -> Images:

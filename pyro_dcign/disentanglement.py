@@ -194,6 +194,8 @@ def _explicitness(z: Array, truth: Array) -> float | None:
     half, found = len(z) // 2, []
     for factor in truth.T:
         known = levels(factor, CLASSES)
+        if len(np.unique(known[:half])) < 2:
+            continue
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
         probe.fit(z[:half], known[:half])
         chances = probe.predict_proba(z[half:])

@@ -34,12 +34,13 @@ def table(measures: Mapping[str, Any]) -> str:
             lines.append(f"{label:<20}" + "".join(f"{cell:>22}" for cell in cells))
     if measures["mig"] is not None:
         dci = measures["dci"]
+        parts = " / ".join(_number(value, 3) for value in dci.values())
+        single = {name: _number(measures[name], 3) for name in ("mig", "sap", "modularity")}
         lines += [
             "",
-            f"MIG {measures['mig']:.3f}   SAP {measures['sap']:.3f}   "
-            f"DCI {dci['disentanglement']:.3f} / {dci['completeness']:.3f} / "
-            f"{dci['informativeness']:.3f}   modularity {measures['modularity']:.3f}   "
-            f"explicitness {measures['explicitness']:.3f}",
+            f"MIG {single['mig']}   SAP {single['sap']}   DCI {parts}   "
+            f"modularity {single['modularity']}   "
+            f"explicitness {_number(measures['explicitness'], 3)}",
         ]
     return "\n".join(lines)
 
@@ -48,4 +49,9 @@ def _cell(found: Interval | None, scale: float = 1.0, digits: int = 1) -> str:
     if found is None:
         return "–"
     value, low, high = (found[key] * scale for key in ("value", "low", "high"))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def _number(value: float | None, digits: int) -> str:
+    # Adding 0.0 turns a negative zero into zero.
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"

@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from toy_run import FULL_CIRCLE, toy_run, toy_set
 from pyro_dcign import intervals
 from pyro_dcign.calibration import calibrate
 from pyro_dcign.datasets.plain import EvaluationSet
+from pyro_dcign.errors import InputError
 from pyro_dcign.evaluate import FACTOR_MEASURES, evaluate
 from pyro_dcign.table import table
 
@@ -112,6 +114,24 @@ def test_the_table_names_every_factor(measures):
     assert "azimuth" in text
     assert "light" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 45])
+def test_a_handful_of_images_is_measured_as_far_as_it_goes(count):
+    run, images = toy_run(), toy_set()
+    factors = {name: values[:count] for name, values in images.factors.items()}
+    few = EvaluationSet(images.pixels[:count], factors, images.identity[:count], images.ranges)
+    found = evaluate(run, few, calibrate(run, images))
+    assert json.loads(json.dumps(found, allow_nan=False))["images"] == count
+    assert table(found)
+
+
+def test_a_diverged_run_is_told():
+    run, images = toy_run(), toy_set()
+    calibration = calibrate(run, images)
+    run.guide.weight.data.fill_(math.nan)
+    with pytest.raises(InputError, match="diverged"):
+        evaluate(run, images, calibration)
 
 
 def test_weighted_spearman_is_spearman_of_the_repeated_images():

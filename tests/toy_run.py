@@ -47,7 +47,7 @@ class ToyGuide(nn.Module):
         loc = loc * self.weight
         with pyro.plate("images", len(images), dim=-1):
             for name, where in self.code.slices().items():
-                pyro.sample(name, dist.Normal(loc[:, where], 0.01).to_event(1))
+                pyro.sample(name, dist.Normal(loc[:, where], 0.01, validate_args=False).to_event(1))
 
 
 def toy_run(folder=Path("toy"), *, ranges=RANGES, clamp="mean"):
