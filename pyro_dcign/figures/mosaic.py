@@ -87,9 +87,9 @@ def mosaic(
     width = max(left + offsets[-1] + TILE + 0.12, least)
     height = top + count * (step + GAP) + 0.08
     figure = blank(width, height)
-    figure.text(0.12 / width, 1 - 0.12 / height, title, va="top", size=11, weight="bold", color=INK)
+    figure.text(0.2 / width, 1 - 0.12 / height, title, va="top", size=11, weight="bold", color=INK)
     if subtitle:
-        figure.text(0.12 / width, 1 - 0.35 / height, subtitle, va="top", size=8.5, color=GREY)
+        figure.text(0.2 / width, 1 - 0.35 / height, subtitle, va="top", size=8.5, color=GREY)
     for row in range(count):
         low = height - top - row * (step + GAP) - step
         if rows:
