@@ -189,6 +189,7 @@ def adam(
     The paper calls it RMSProp with momentum decay 0.1 and weight decay 0.01; the Lua shows that
     these are 1 - beta1 and 1 - beta2. One fused kernel updates every parameter.
     """
-    return torch.optim.Adam(
-        parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True, capturable=capturable
-    )
+    held = list(parameters)
+    # A captured step reads its rate from the device.
+    rate = torch.tensor(learning_rate, device=held[0].device) if capturable else learning_rate
+    return torch.optim.Adam(held, rate, betas=(0.9, 0.99), fused=True, capturable=capturable)
