@@ -83,8 +83,8 @@ PRESETS: dict[str, Config] = {
         strength=0.0,
         ratio="1:1",
     ),
-    # Ours, for a machine without a GPU. 64 × 64 pixels say a fifth of what the paper's 150 × 150 do,
-    # so grey Bernoulli pixels leave the KL too strong: blurred, with folded azimuths.
+    # Ours, for a machine without a GPU. 64 × 64 pixels say a fifth of what the paper's 150 × 150
+    # do, so grey Bernoulli pixels leave the KL too strong: blurred, with folded azimuths.
     "small": Config(
         preset="small",
         side=64,
