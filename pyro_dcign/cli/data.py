@@ -1,6 +1,7 @@
 """``pyro-dcign data``: make, check and show data sets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
 
 FOLDER = click.Path(path_type=Path)
-SCENES = ("faces",)
+SCENES = ("faces", "chairs")
 """Scenes that ``make`` offers."""
 
 
@@ -24,12 +25,11 @@ def data() -> None:
 @data.command()
 @click.argument("scene", type=click.Choice(SCENES))
 @click.argument("out", type=FOLDER)
-@click.option("--side", default=64, show_default=True, help="Height and width, in pixels.")
+@click.option("--side", type=int, help="Height and width, in pixels [default: 64; chairs: 150].")
 @click.option(
     "--minibatches",
-    default=250,
-    show_default=True,
-    help="Minibatches of each extrinsic type to train on (paper: 3000).",
+    type=int,
+    help="Minibatches of each extrinsic type to train on [default: 250; paper: 3000].",
 )
 @click.option(
     "--intrinsic",
@@ -38,9 +38,13 @@ def data() -> None:
 )
 @click.option(
     "--test",
-    default=25,
-    show_default=True,
-    help="Minibatches of each type to test on (paper: 350).",
+    type=int,
+    help="Minibatches of each type to test on [default: 25; paper: 350].",
+)
+@click.option(
+    "--chairs",
+    type=int,
+    help="Chairs to show, in all their 62 views unless --minibatches is given [default: 1357].",
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option("--workers", type=int, help="Processes [default: one for each core].")
@@ -55,40 +59,54 @@ def make(
     *,
     scene: str,
     out: Path,
-    side: int,
-    minibatches: int,
+    side: int | None,
+    minibatches: int | None,
     intrinsic: int | None,
-    test: int,
+    test: int | None,
+    chairs: int | None,
     seed: int,
     workers: int | None,
     device: str,
 ) -> None:
     """Render the typed minibatches of SCENE into the new folder OUT.
 
-    The seed alone decides what is shown. Interrupted work goes on where it stopped.
+    The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
+    the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
+    from pyro_dcign.datasets.census import all_chairs
     from pyro_dcign.datasets.generate import ensure, scene_loader
     from pyro_dcign.datasets.recipe import Recipe, counts
+    from pyro_dcign.scenes.chairs import CHAIRS
 
     for option, value, least in (
         ("--side", side, 8),
         ("--minibatches", minibatches, 0),
-        ("--intrinsic", 0 if intrinsic is None else intrinsic, 0),
+        ("--intrinsic", intrinsic, 0),
         ("--test", test, 0),
         ("--seed", seed, 0),
-        ("--workers", 1 if workers is None else workers, 1),
+        ("--workers", workers, 1),
     ):
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"expected {option} of {least} or more, found {value}; raise it")
+    if chairs is not None and scene != "chairs":
+        raise InputError("expected --chairs with the scene chairs only; leave it out")
     device = _device(device)
     load = scene_loader(scene, device)
+    drawn = (minibatches, intrinsic, test) != (None, None, None)
+    train = 250 if minibatches is None else minibatches
     number = counts(
         (*load().factors, "intrinsic"),
-        train=minibatches,
-        intrinsic=3 * minibatches if intrinsic is None else intrinsic,
-        test=test,
+        train=train,
+        intrinsic=3 * train if intrinsic is None else intrinsic,
+        test=25 if test is None else test,
     )
-    recipe = Recipe(scene, number, side=side, seed=seed)
+    if scene == "chairs":
+        sizes: dict[str, int] = {} if side is None else {"side": side}
+        recipe = all_chairs(chairs=CHAIRS if chairs is None else chairs, seed=seed, **sizes)
+        if drawn:
+            recipe = replace(recipe, minibatches=number, plan="drawn")
+    else:
+        recipe = Recipe(scene, number, side=64 if side is None else side, seed=seed)
     store = ensure(out, recipe, load, workers=workers, device=device)
     click.echo(_described(store))
 

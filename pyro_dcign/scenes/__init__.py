@@ -54,7 +54,7 @@ class Scene(Protocol):
         ...
 
 
-SCENES = {"faces": ("heads", "Heads")}
+SCENES = {"faces": ("heads", "Heads"), "chairs": ("chairs", "Chairs")}
 """Known scenes: the module and class behind each name."""
 
 
