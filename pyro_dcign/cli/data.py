@@ -1,4 +1,4 @@
-"""``pyro-dcign data``: make, check and show data sets."""
+"""``pyro-dcign data``: make, import, check and show data sets."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ SCENES = ("faces", "chairs")
 
 @click.group()
 def data() -> None:
-    """Make, check and show data sets of typed minibatches."""
+    """Make, import, check and show data sets of typed minibatches."""
 
 
 @data.command()
@@ -108,6 +108,85 @@ def make(
     else:
         recipe = Recipe(scene, number, side=64 if side is None else side, seed=seed)
     store = ensure(out, recipe, load, workers=workers, device=device)
+    click.echo(_described(store))
+
+
+@data.command("import")
+@click.argument("kind")
+@click.argument("src", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--factors", help="Extrinsic factors, as azimuth,elevation [default: the kind's].")
+@click.option("--side", type=int, help="Height and width to store [default: the set's own].")
+@click.option("--size", default=20, show_default=True, help="Images in a minibatch.")
+@click.option(
+    "--minibatches",
+    default=3000,
+    show_default=True,
+    help="Most minibatches of each extrinsic type to train on.",
+)
+@click.option("--intrinsic", type=int, help="Most of the intrinsic type [default: as many].")
+@click.option("--test", default=350, show_default=True, help="Most of each type to test on.")
+@click.option(
+    "--test-fraction",
+    default=0.1,
+    show_default=True,
+    help="Share of the things shown that is kept for the test, unless the set is split already.",
+)
+@click.option(
+    "--tolerance",
+    default=0.0,
+    show_default=True,
+    help="How far held factors may stray within a minibatch, in their own units.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the split and the draws.")
+def import_(
+    *,
+    kind: str,
+    src: Path,
+    out: Path,
+    factors: str | None,
+    side: int | None,
+    size: int,
+    minibatches: int,
+    intrinsic: int | None,
+    test: int,
+    test_fraction: float,
+    tolerance: float,
+    seed: int,
+) -> None:
+    """Import the set SRC of someone's format KIND into the new folder OUT.
+
+    KIND is aubry, torch7, smallnorb, 3dshapes, dsprites, mpi3d, cars3d, npz or folder. Factors that
+    the graphics code leaves out become part of the identity.
+    """
+    from pyro_dcign.datasets.readers.bring import bring
+
+    for option, value in (
+        ("--minibatches", minibatches),
+        ("--intrinsic", intrinsic),
+        ("--test", test),
+        ("--seed", seed),
+        ("--tolerance", tolerance),
+    ):
+        if value is not None and not 0 <= value < 1e9:
+            raise InputError(f"expected {option} from 0 to 1e9, found {value}; change it")
+    names = None
+    if factors is not None:
+        names = [name.strip() for name in factors.split(",") if name.strip()]
+    store = bring(
+        kind,
+        src,
+        out,
+        factors=names,
+        side=side,
+        size=size,
+        minibatches=minibatches,
+        intrinsic=intrinsic,
+        test=test,
+        test_fraction=test_fraction,
+        tolerance=tolerance,
+        seed=seed,
+    )
     click.echo(_described(store))
 
 
