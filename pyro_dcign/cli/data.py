@@ -46,6 +46,8 @@ def data() -> None:
     type=int,
     help="Chairs to show, in all their 62 views unless --minibatches is given [default: 1357].",
 )
+@click.option("--bfm", type=FOLDER, help="Faces of this Basel Face Model, .mat or .h5.")
+@click.option("--ict", type=FOLDER, help="Faces of ICT-FaceKit in this folder.")
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option("--workers", type=int, help="Processes [default: one for each core].")
 @click.option(
@@ -64,6 +66,8 @@ def make(
     intrinsic: int | None,
     test: int | None,
     chairs: int | None,
+    bfm: Path | None,
+    ict: Path | None,
     seed: int,
     workers: int | None,
     device: str,
@@ -90,12 +94,19 @@ def make(
             raise InputError(f"expected {option} of {least} or more, found {value}; raise it")
     if chairs is not None and scene != "chairs":
         raise InputError("expected --chairs with the scene chairs only; leave it out")
+    models = {name: path for name, path in (("bfm", bfm), ("ict", ict)) if path is not None}
+    if len(models) > 1 or (models and scene != "faces"):
+        raise InputError("expected one of --bfm and --ict, with the scene faces; leave one out")
     device = _device(device)
     load = scene_loader(scene, device)
+    for name, path in models.items():
+        load = scene_loader(name, device, path=path)
+    example = load()
+    model = getattr(example, "digest", "")
     drawn = (minibatches, intrinsic, test) != (None, None, None)
     train = 250 if minibatches is None else minibatches
     number = counts(
-        (*load().factors, "intrinsic"),
+        (*example.factors, "intrinsic"),
         train=train,
         intrinsic=3 * train if intrinsic is None else intrinsic,
         test=25 if test is None else test,
@@ -106,7 +117,8 @@ def make(
         if drawn:
             recipe = replace(recipe, minibatches=number, plan="drawn")
     else:
-        recipe = Recipe(scene, number, side=64 if side is None else side, seed=seed)
+        side = 64 if side is None else side
+        recipe = Recipe(next(iter(models), scene), number, side=side, seed=seed, model=model)
     store = ensure(out, recipe, load, workers=workers, device=device)
     click.echo(_described(store))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -170,9 +171,9 @@ def ensure_faces(
     return ensure(folder, recipe, load, workers=workers, device=device, quiet=quiet)
 
 
-def scene_loader(name: str, device: str = "cpu") -> Callable[[], Scene]:
+def scene_loader(name: str, device: str = "cpu", **options: Any) -> Callable[[], Scene]:
     """What :func:`make` calls in each worker to get a scene of the package."""
-    return functools.partial(load_scene, name, device=device)
+    return functools.partial(load_scene, name, device=device, **options)
 
 
 def plans(scene: Scene, recipe: Recipe) -> Plans:

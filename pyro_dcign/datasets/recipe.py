@@ -29,6 +29,7 @@ class Recipe:
         size: Images in a minibatch.
         identities: First identity and one past the last of each split.
         plan: "drawn" at random, or a "census" of all views of a grid.
+        model: SHA-256 of the morphable model that the scene was read from, if any.
         device: Kind of device that rendered it: another may round pixels otherwise.
     """
 
@@ -39,6 +40,7 @@ class Recipe:
     size: int = MINIBATCH
     identities: Mapping[str, tuple[int, int]] = field(default_factory=lambda: dict(IDENTITIES))
     plan: str = "drawn"
+    model: str = ""
     device: str = "cpu"
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Recipe:
             "size": self.size,
             "identities": {split: list(self.identities[split]) for split in SPLITS},
             "plan": self.plan,
+            "model": self.model,
             "device": self.device,
             "version": __version__,
         }

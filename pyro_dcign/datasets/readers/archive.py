@@ -12,8 +12,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_dcign.datasets.readers.source import need_file, refuse
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, need_file, refuse
 
 SMALL = 512 * 2**20
 """Most bytes of an array that is read whole (labels; images are read in blocks)."""

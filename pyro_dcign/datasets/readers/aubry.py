@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pyro_dcign.datasets.readers.pictures import picture
-from pyro_dcign.datasets.readers.source import (
-    MAX_IMAGES,
-    Column,
-    Grey,
-    Source,
-    need_folder,
-    refuse,
-)
+from pyro_dcign.datasets.readers.source import MAX_IMAGES, Column, Grey, Source
+from pyro_dcign.errors import need_folder, refuse
 
 STEPS = 31
 """Azimuths of a circle; file names hold whole degrees, cut down from 360 / 31 · k."""

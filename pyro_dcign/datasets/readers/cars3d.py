@@ -10,16 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyro_dcign.datasets.manifest import MAX_SIDE
-from pyro_dcign.datasets.readers.source import (
-    Column,
-    Grey,
-    Source,
-    grey,
-    grid,
-    need_folder,
-    optional,
-    refuse,
-)
+from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey, grid
+from pyro_dcign.errors import need_folder, optional, refuse
 
 AZIMUTHS, ELEVATIONS = 24, 4
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pyro_dcign.datasets.readers.archive import archive, take
-from pyro_dcign.datasets.readers.source import Column, Grey, Source, refuse
+from pyro_dcign.datasets.readers.source import Column, Grey, Source
+from pyro_dcign.errors import refuse
 
 FACTORS = ("color", "shape", "scale", "orientation", "x", "y")
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from pyro_dcign.datasets.manifest import MAX_FACTORS, MAX_SIDE, check_factor_names
 from pyro_dcign.datasets.readers.pictures import picture
-from pyro_dcign.datasets.readers.source import Column, Grey, Source, need_folder, refuse
+from pyro_dcign.datasets.readers.source import Column, Grey, Source
+from pyro_dcign.errors import need_folder, refuse
 
 TABLE = "factors.csv"
 MAX_ROWS = 2_000_000

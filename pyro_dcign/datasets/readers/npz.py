@@ -8,7 +8,8 @@ import numpy as np
 
 from pyro_dcign.datasets.manifest import MAX_SIDE
 from pyro_dcign.datasets.readers.archive import archive, take
-from pyro_dcign.datasets.readers.source import Column, Source, refuse
+from pyro_dcign.datasets.readers.source import Column, Source
+from pyro_dcign.errors import refuse
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pyro_dcign.datasets.readers.source import MAX_PICTURE, Grey, refuse
-from pyro_dcign.errors import InputError
+from pyro_dcign.datasets.readers.source import MAX_PICTURE, Grey
+from pyro_dcign.errors import InputError, refuse
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")

@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_dcign.datasets.readers.source import (
-    MAX_IMAGES,
-    Column,
-    Grey,
-    Source,
-    grey,
-    need_file,
-    optional,
-    refuse,
-)
+from pyro_dcign.datasets.readers.source import MAX_IMAGES, Column, Grey, Source, grey
+from pyro_dcign.errors import need_file, optional, refuse
 
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "azimuth")
 """Columns of the labels; the makers call the last one orientation, in degrees from -30 to 30."""

@@ -14,14 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_dcign.datasets.readers.source import (
-    MAX_IMAGES,
-    Column,
-    Grey,
-    Source,
-    need_folder,
-    refuse,
-)
+from pyro_dcign.datasets.readers.source import MAX_IMAGES, Column, Grey, Source
+from pyro_dcign.errors import need_folder, refuse
 
 MAGIC: dict[int, np.dtype[Any]] = {507333717: np.dtype("u1"), 507333716: np.dtype("<i4")}
 PARTS = ("training", "testing")

@@ -1,17 +1,12 @@
 """A source: labelled images in someone's format, read in order and a block at a time."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
-
-from pyro_dcign.errors import InputError
 
 Grey = UInt8[ndarray, "images height width"]
 
@@ -57,39 +52,6 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.who)
-
-
-def refuse(path: Path, expected: str, found: object, remedy: str = "fetch it again") -> InputError:
-    """The error for a file that is not what it should be."""
-    shown = " ".join(str(found).split())
-    return InputError(f"{path}: expected {expected}, found {shown[:160]}; {remedy}")
-
-
-def need_file(path: Path) -> None:
-    """Raise InputError unless there is a file at the path."""
-    if not path.is_file():
-        raise InputError(f"expected a file at {path}, found none; give the path of the data file")
-
-
-def need_folder(path: Path) -> None:
-    """Raise InputError unless there is a folder at the path."""
-    if not path.is_dir():
-        raise InputError(f"expected a folder at {path}, found none; give the folder of the data")
-
-
-def optional(package: str, kind: str) -> Any:
-    """A package that only this kind needs.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.partition(".")[0]
-        raise InputError(
-            f"to read {kind} files {name} is needed, found none; pip install 'pyro-dcign[datasets]'"
-        ) from None
 
 
 def grey(pixels: UInt8[ndarray, "images height width 3"]) -> Grey:

@@ -18,9 +18,9 @@ from pyro_dcign import __version__
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import MAX_SIDE, MAX_SIZE
 from pyro_dcign.datasets.progress import Progress
-from pyro_dcign.datasets.readers.source import need_folder, refuse
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
+from pyro_dcign.errors import need_folder, refuse
 from pyro_dcign.minibatch import Minibatch
 from pyro_dcign.scenes import FactorRange
 
