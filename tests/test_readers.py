@@ -85,6 +85,7 @@ def test_the_authors_minibatches_come_without_labels(tmp_path, run):
     status, out, _ = run("data", "import", "torch7", source, tmp_path / "out")
     assert status == 0
     assert "true values unknown" in out
+    assert "imported: torch7 from source" in out
     store = Store.open(tmp_path / "out")
     assert store.types == ("azimuth", "elevation", "light", "intrinsic")
     assert store.counts("train") == dict.fromkeys(store.types, 11)
@@ -298,6 +299,7 @@ DAMAGES = {
         "shape": lambda p: resave(p, NPZ, factor_light=np.zeros(5)),
         "dtype": lambda p: resave(p, NPZ, images=np.zeros((180, 9, 9))),
         "NaN": lambda p: resave(p, NPZ, factor_light=np.full(180, np.nan)),
+        "huge": lambda p: resave(p, NPZ, factor_light=np.full(180, 1e300)),
         "name": lambda p: resave(p, NPZ, **{"factor_../x": np.zeros(180)}),
         "objects": lambda p: resave(p, NPZ, images=np.array([{}], dtype=object)),
     },
@@ -310,6 +312,7 @@ DAMAGES = {
         "no column": lambda p: retable(p, "identity", "who_knows"),
         "two columns": lambda p: retable(p, "smile", "azimuth"),
         "no number": lambda p: retable(p, "7.5", "left"),
+        "huge": lambda p: retable(p, "7.5", "1e300"),
         "short line": lambda p: retable(p, ",7.5", ""),
         "no text": lambda p: (p / "factors.csv").write_bytes(b"\xff\xfe\0\0"),
         "above": lambda p: retable(p, "\n0.png", "\n../out.png"),

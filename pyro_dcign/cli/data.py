@@ -10,6 +10,8 @@ import click
 from pyro_dcign.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyro_dcign.datasets.store import Store
 
 FOLDER = click.Path(path_type=Path)
@@ -276,6 +278,9 @@ def _described(store: "Store") -> str:
         f"{store.folder}: images of {store.side} by {store.side}, {store.size} a minibatch, "
         f"{store.bytes / 1e6:.1f} MB"
     ]
+    lines.append(_origin(store.manifest.recipe))
+    if store.manifest.tolerance:
+        lines.append(f"held factors stray by up to {store.manifest.tolerance:g}")
     for name, limits in store.factors.items():
         grid = f", {len(limits.values)} values" if limits.values else ""
         circle = f", period {limits.period:g}" if limits.period else ""
@@ -287,3 +292,12 @@ def _described(store: "Store") -> str:
     people = ", ".join(f"{n} to {split}" for split, n in found["identities"].items())
     lines.append(f"identities: {people}")
     return "\n".join(lines)
+
+
+def _origin(recipe: "Mapping[str, Any]") -> str:
+    """Where a store comes from, as far as its recipe says."""
+    if "imported" in recipe:
+        return f"imported: {recipe['imported']} from {recipe.get('from', 'somewhere')}"
+    if "scene" in recipe:
+        return f"rendered: {recipe['scene']}, seed {recipe.get('seed')}, {recipe.get('plan')}"
+    return "made by hand"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from pyro_dcign.datasets.manifest import MAX_FACTORS, MAX_SIDE, check_factor_names
+from pyro_dcign.datasets.readers.forming import MAX_VALUE
 from pyro_dcign.datasets.readers.pictures import picture
 from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import need_folder, refuse
@@ -91,9 +92,9 @@ def _inside(path: Path, root: Path, name: str, number: int) -> Path:
 
 def _number(path: Path, text: str, name: str, number: int) -> float:
     try:
-        value = float(np.float32(text))
+        value = float(text)
     except ValueError:
         value = math.nan
-    if not abs(value) <= 1e9:
+    if not abs(value) <= MAX_VALUE:
         raise refuse(path, f"a number as {name}", f"{text!r} in line {number}", _MEND)
-    return value
+    return float(np.float32(value))  # as a store holds it

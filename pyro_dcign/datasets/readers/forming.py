@@ -11,6 +11,9 @@ from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.readers.source import Source
 from pyro_dcign.errors import InputError
 
+MAX_VALUE = 1e9
+"""Largest value of a factor that a store holds."""
+
 _LIMIT = 2**62  # of a combined code
 _TRIES = 20  # anchors for each minibatch that is wanted, where values are matched loosely
 
@@ -48,6 +51,12 @@ def labels(source: Source, names: Sequence[str], *, test_fraction: float, seed: 
             )
     if len(set(names)) != len(names):
         raise InputError(f"expected each factor once, found {','.join(names)}; mend --factors")
+    for name in names:
+        values = source.columns[name].values
+        if not (np.abs(values) <= MAX_VALUE).all():
+            raise InputError(
+                f"expected numbers within {MAX_VALUE:g} as {name}, found others; mend the labels"
+            )
     rest = [column.values for name, column in source.columns.items() if name not in names]
     identity = _combined([source.who, *rest])
     if source.test is not None:

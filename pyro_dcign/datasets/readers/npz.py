@@ -8,6 +8,7 @@ import numpy as np
 
 from pyro_dcign.datasets.manifest import MAX_SIDE
 from pyro_dcign.datasets.readers.archive import archive, take
+from pyro_dcign.datasets.readers.forming import MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Source
 from pyro_dcign.errors import refuse
 
@@ -27,10 +28,12 @@ def source(path: Path) -> Iterator[Source]:
         for name, array in arrays.items():
             if name.startswith("factor_"):
                 array.expect("fiu", (n,))
-                values = array.whole().astype(np.float32).astype(np.float64)
-                if not np.isfinite(values).all():
-                    raise refuse(path, f"finite numbers in {name}", "NaN or infinity")
-                columns[name.removeprefix("factor_")] = Column(values)
+                values = array.whole().astype(np.float64)
+                if not (np.abs(values) <= MAX_VALUE).all():
+                    raise refuse(path, f"numbers within {MAX_VALUE:g} in {name}", "others")
+                # As a store holds them: what is equal there is equal here.
+                rounded = values.astype(np.float32).astype(np.float64)
+                columns[name.removeprefix("factor_")] = Column(rounded)
         yield Source(
             columns,
             identity.whole().astype(np.int64),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Grey = UInt8[ndarray, "images height width"]
 
-MAX_IMAGES = 20_000_000
+MAX_IMAGES = 5_000_000
 """Most images of a set."""
 
 MAX_PICTURE = 8192

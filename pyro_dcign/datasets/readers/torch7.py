@@ -28,7 +28,7 @@ TYPES = {"azimuth": "AZ", "elevation": "EL", "light": "LIGHT_AZ", INTRINSIC: "SH
 PARTS = {"train": "FT_training", "test": "FT_test"}
 _NAME = re.compile(r"batch(\d{1,9})")
 _OBJECT = 4  # Torch7's tag of a class instance
-_MAX_BYTES = 2**30
+_MAX_BYTES = 2**28
 _SLACK = 1e-3  # beyond [0, 1], of rounding
 
 
