@@ -5,8 +5,11 @@ import collections
 import pytest
 import torch
 
+from pyro_dcign.cli import main
 from pyro_dcign.datasets.census import Census, all_chairs
+from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.plan import Planner, rendered
+from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import FactorRange, Scene, load_scene
 from pyro_dcign.scenes.blueprint import BACK_SHARES, BASE_SHARES, blueprint
@@ -160,7 +163,7 @@ GRID = {
 @pytest.mark.parametrize("names", [(), ("azimuth",), ("azimuth", "arms")])
 def test_a_census_shows_every_view_and_one_factor_varies(names):
     factors = {name: GRID[name] for name in names}
-    census = Census(factors, 5, size=4, identities={"train": (10, 17), "test": (0, 4)})
+    census = Census(factors, 5, size=4, identities={"train": (10, 18), "test": (0, 4)})
     seen = set()
     for varying, number in census.counts("train").items():
         plan = census.plan("train", varying, range(number))
@@ -174,7 +177,7 @@ def test_a_census_shows_every_view_and_one_factor_varies(names):
     cells = 1
     for limits in factors.values():
         cells *= len(limits.values)
-    assert len(seen) == 7 * cells
+    assert len(seen) == 8 * cells
 
 
 def test_training_data_come_straight_from_the_renderer(chairs):
@@ -184,6 +187,26 @@ def test_training_data_come_straight_from_the_renderer(chairs):
     again = rendered(chairs, plans, "train", "azimuth", [5], side=12)
     assert torch.equal(block.factors[1], again.factors[0])
     assert (block.pixels[1].int() - again.pixels[0].int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "census"])
+def test_data_make_chairs_splits_by_chair_and_keeps_its_promises(drawn, tmp_path, monkeypatch):
+    if not drawn:  # of three azimuths, to be quick
+        grid = FactorRange(-180.0, 180.0, (-120.0, 0.0, 120.0), 360.0)
+        monkeypatch.setattr(Chairs, "factors", {"azimuth": grid})
+    few = ["--chairs", "20", "--side", "8", "--workers", "1"]
+    few += ["--minibatches", "2", "--test", "1"] if drawn else []
+    with pytest.raises(SystemExit) as caught:
+        main(["data", "make", "chairs", str(tmp_path / "set"), *few])
+    assert not caught.value.code
+    store = Store.open(tmp_path / "set")
+    assert check(store).problems == []
+    assert store.types == ("azimuth", "intrinsic")
+    assert store.manifest.recipe["plan"] == ("drawn" if drawn else "census")
+    wanted = {"azimuth": 2, "intrinsic": 6} if drawn else {"azimuth": 20, "intrinsic": 3}
+    assert store.counts("train") == wanted
+    chairs = {split: set((store.identities(split) // 2).tolist()) for split in ("train", "test")}
+    assert not chairs["train"] & chairs["test"]
 
 
 @pytest.mark.parametrize(
