@@ -106,8 +106,9 @@ def timing(take: Callable[[], Any], several: int, device: torch.device, seconds:
 
     take()
     take()
-    readings, end = [], clock() + seconds
-    while len(readings) < 3 or (readings and clock() < end):
+    readings: list[float] = []
+    end = clock() + seconds
+    while len(readings) < 3 or clock() < end:
         start = clock()
         take()
         readings.append((clock() - start) * 1000 / several)

@@ -56,8 +56,9 @@ class Encoder(nn.Module):
         dtype, x = compute_dtype(images), images
         with torch.autocast(images.device.type, enabled=False):
             for convolution in self.convolutions:
+                assert isinstance(convolution, nn.Conv2d)
+                assert convolution.bias is not None
                 weight, bias = convolution.weight, convolution.bias
-                assert bias is not None
                 if x is images and takes(images, weight, dtype):
                     x = first(images, weight, bias, dtype)
                 else:
@@ -165,7 +166,8 @@ class Decoder(nn.Module):
             x = F.relu(self.linear(z))
         x = x.unflatten(1, (self.maps, self.sizes[0], self.sizes[0]))
         if usable(x):
-            return self._fused(x).unflatten(0, latents.shape[:-1])
+            rendered: Tensor = self._fused(x).unflatten(0, latents.shape[:-1])
+            return rendered
         x = x.contiguous(memory_format=torch.channels_last)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             x = block(x)[..., :size, :size]
@@ -182,6 +184,8 @@ class Decoder(nn.Module):
         x = x.to(dtype, memory_format=torch.channels_last)
         with torch.autocast(x.device.type, enabled=False):
             for block, size in zip(self.blocks, self.sizes[1:], strict=True):
+                assert isinstance(block, UnpoolConv2d)
+                assert block.bias is not None
                 last = block is self.blocks[-1]
                 y = F.conv2d(x, fold(block.weight, dtype))
                 kind = wide if last else dtype

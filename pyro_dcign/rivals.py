@@ -101,7 +101,8 @@ def plain_pyro(run: Run) -> Step:
     """SVI, ``pyro.optim.Adam`` and ``Trace_ELBO`` in float32, with the clamp as a handler."""
     pyro.clear_param_store()
     vae = PlainVAE(run).to(run.device)
-    optimizer = pyro.optim.Adam({"lr": 5e-4, "betas": (0.9, 0.99)})
+    optim: Any = pyro.optim  # its optimisers are made at import, unseen by type checkers
+    optimizer = optim.Adam({"lr": 5e-4, "betas": (0.9, 0.99)})
 
     def step(images: Images, active: Active) -> None:
         SVI(vae.model, Clamp(run.code, active)(vae.guide), optimizer, Trace_ELBO()).step(images)
