@@ -113,13 +113,17 @@ def sound_checkpoints(folder: Path) -> Iterator[Path]:
 def load_parameters(run: Run, checkpoint: Path | None = None) -> None:
     """Load the newest sound checkpoint's parameters into the run's networks.
 
+    A network made to be shared has one ``parameters.safetensors`` beside its config instead.
+
     Raises:
         InputError: No sound checkpoint, or one of other networks than the config's.
     """
+    if checkpoint is None and (run.folder / PARAMETERS).is_file():
+        return load_module_file(run, run.folder / PARAMETERS)
     found = checkpoint or next(sound_checkpoints(run.folder), None)
     if found is None:
         raise InputError(f"{run.folder} has no sound checkpoint to read; fit the run again")
-    load_module_file(run, found / PARAMETERS)
+    return load_module_file(run, found / PARAMETERS)
 
 
 def load_module_file(run: Run, path: Path) -> None:
