@@ -106,7 +106,7 @@ class Trainer:
             run.guide,
             self.optimizer,
             elbo=load_elbo(config.elbo, num_particles=config.num_particles),
-            handler=handler_of(config, run.code),
+            handler=handler_of(config, run.code, run.guide),
             precision=precision_of(config, run.device),
         )
         ratio = parse_ratio(config.ratio, run.code)
