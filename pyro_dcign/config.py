@@ -32,6 +32,7 @@ class Config:
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         num_particles: Draws of each code for the ELBO's estimate.
         learning_rate: Adam's, with betas (0.9, 0.99).
+        decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
         steps: Updates of the parameters.
         minibatches: Typed minibatches in each update.
         seed: Of the parameters, the schedule and the draws.
@@ -58,6 +59,7 @@ class Config:
     elbo: str = "Trace_ELBO"
     num_particles: int = 1
     learning_rate: float = 5e-4
+    decay: float = 0.0
     steps: int = 50_000
     minibatches: int = 1
     seed: int = 0
@@ -87,6 +89,7 @@ PRESETS: dict[str, Config] = {
         decoder_kernels=(5, 7, 5),
         latents=64,
         steps=14_000,
+        decay=0.5,
         checkpoint_every=2000,
     ),
 }
@@ -113,8 +116,9 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "strength": 0.0,
+    "decay": 0.0,
 }
-_AT_MOST = {"side": 1024, "latents": 65_536, "minibatches": 4096, "steps": 10**9}
+_AT_MOST = {"decay": 1.0, "side": 1024, "latents": 65_536, "minibatches": 4096, "steps": 10**9}
 _TYPES = {field.name: field.type for field in dataclasses.fields(Config)}
 
 

@@ -164,16 +164,21 @@ class TypedSVI(SVI):
         self.optim(None)
         return losses
 
-    @torch.no_grad()
     def evaluate(self, images: Images) -> Losses:
         """Terms of the negative ELBO of the guide as it is, unclamped; trains nothing."""
-        guide_trace = pyro.poutine.trace(self.guide).get_trace(images)
-        replayed = pyro.poutine.replay(self.model, trace=guide_trace)
-        model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
-        guide_trace.compute_log_prob()
-        model_trace.compute_log_prob()
-        reconstruction = -model_trace.nodes["image"]["log_prob"]
-        return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
+        return unclamped_losses(self.model, self.guide, images)
+
+
+@torch.no_grad()
+def unclamped_losses(model: Any, guide: Any, images: Images) -> Losses:
+    """Terms of the negative ELBO of one draw of the guide as it is; trains nothing."""
+    guide_trace = pyro.poutine.trace(guide).get_trace(images)
+    replayed = pyro.poutine.replay(model, trace=guide_trace)
+    model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
+    guide_trace.compute_log_prob()
+    model_trace.compute_log_prob()
+    reconstruction = -model_trace.nodes["image"]["log_prob"]
+    return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
 
 
 def adam(
@@ -184,6 +189,7 @@ def adam(
     The paper calls it RMSProp with momentum decay 0.1 and weight decay 0.01; the Lua shows that
     these are 1 - beta1 and 1 - beta2. One fused kernel updates every parameter.
     """
-    return torch.optim.Adam(
-        parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True, capturable=capturable
-    )
+    held = list(parameters)
+    # A captured step reads its rate from the device.
+    rate = torch.tensor(learning_rate, device=held[0].device) if capturable else learning_rate
+    return torch.optim.Adam(held, rate, betas=(0.9, 0.99), fused=True, capturable=capturable)

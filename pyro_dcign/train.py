@@ -143,6 +143,7 @@ class Trainer:
             draws = self.feed.draw(
                 min(*edges, self.step + self.block) - self.step, config.minibatches
             )
+            self._set_learning_rate()
             history = self.steps(draws)
             self.step += len(history)
             train = _by_type(draws, history, self.run.code.factors)
@@ -152,6 +153,16 @@ class Trainer:
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self.save()
             yield Record(self.step, time.perf_counter() - start, train, test)
+
+    def _set_learning_rate(self) -> None:
+        config = self.run.config
+        left = (config.steps - self.step) / config.steps
+        rate = config.learning_rate * (min(1.0, left / config.decay) if config.decay else 1.0)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _refuse_nan(self, train: dict[str, dict[str, float]]) -> None:
         for varying, terms in train.items():

@@ -14,7 +14,11 @@ from pyro_dcign import __version__
 from pyro_dcign.errors import InputError
 
 COMMANDS = {
+    "fit": "Train a network and say what it learned.",
     "data": "Make, import, check and show data sets.",
+    "evaluate": "Measure how well a run reconstructs, disentangles and edits.",
+    "render": "Re-render a picture under other poses and lights.",
+    "doctor": "Show versions and devices, and what a fit here would use.",
 }
 """Each command's one-line help; its function of the same name lives in the module of that name."""
 

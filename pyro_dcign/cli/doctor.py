@@ -1,0 +1,56 @@
+"""``pyro-dcign doctor``: what is installed and what would be used."""
+
+import click
+
+PACKAGES = ["torch", "pyro-ppl", "numpy", "arviz", "seaborn", "matplotlib", "click", "safetensors"]
+PACKAGES += ["scikit-learn", "h5netcdf", "jaxtyping", "pillow", "embreex", "zuko", "h5py"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def doctor(as_json: bool) -> None:
+    """Show versions and devices, and what a fit here would use."""
+    import json
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import torch
+
+    from pyro_dcign import __version__
+    from pyro_dcign.cli.fit import _default_preset
+    from pyro_dcign.config import PRESETS
+    from pyro_dcign.guide import known_guides
+    from pyro_dcign.run import device_of, precision_of
+
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    preset = _default_preset()
+    device = device_of(PRESETS[preset])
+    found = {
+        "pyro_dcign": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": versions,
+        "guides": known_guides(),
+        "would_use": {
+            "preset": preset,
+            "device": device.type,
+            "precision": str(precision_of(PRESETS[preset], device)).removeprefix("torch."),
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for key, value in found.items():
+        if isinstance(value, dict):
+            click.echo(f"{key}:")
+            for name, what in value.items():
+                click.echo(f"  {name:14} {what or 'not installed'}")
+        else:
+            click.echo(f"{key:16} {value or 'none'}")

@@ -1,0 +1,180 @@
+"""``pyro-dcign fit``: train a network and say what it learned."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import click
+
+from pyro_dcign.config import CHOICES, Config, configure, read_settings
+from pyro_dcign.errors import InputError
+
+if TYPE_CHECKING:
+    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.run import Run
+    from pyro_dcign.train import Record, Trainer
+
+MAY_CHANGE = {"data", "device", "steps", "evaluate_every", "checkpoint_every"}
+"""Settings that a resumed run may be given anew."""
+
+
+def _words(text: str | None, item: type) -> tuple[Any, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(item(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected numbers between commas, got {text!r}") from None
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """One option for each setting of :class:`Config`, all unset by default."""
+    lines = (Config.__doc__ or "").split("Attributes:")[1].split("\n")
+    helps = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
+    for field in reversed(dataclasses.fields(Config)):
+        kind: Any = field.type
+        options: dict[str, Any] = {"type": kind}
+        if field.name in CHOICES:
+            options = {"type": click.Choice(CHOICES[field.name])}
+        elif get_origin(kind) is tuple:
+            item = get_args(kind)[0]
+            options = {"callback": lambda _c, _p, v, item=item: _words(v, item), "metavar": "N,…"}
+        option = click.option(
+            f"--{field.name.replace('_', '-')}", help=helps[field.name], **options
+        )
+        command = option(command)
+    return command
+
+
+@click.command()
+@_settings_options
+@click.option("--out", type=click.Path(path_type=Path), help="The new run directory.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run.")
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="Settings from a TOML file."
+)
+@click.option("--no-report", is_flag=True, help="Train only: no measures and no figures.")
+def fit(
+    out: Path | None, resume: Path | None, file: Path | None, no_report: bool, **flags: Any
+) -> None:
+    """Train a network, then print what it learned on identities that it never saw.
+
+    Without --data, heads are rendered into data/ first. Without --preset, the network is the
+    paper's where there is a GPU and a small one otherwise.
+    """
+    if resume and (out or file):
+        raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
+    given = {key: value for key, value in flags.items() if value is not None}
+    run, store = _reopen(resume, given) if resume else _begin(out, file, given)
+    from pyro_dcign.run import write_run_config
+    from pyro_dcign.train import Trainer
+
+    trainer = Trainer(run, store, resume=resume is not None)
+    write_run_config(run)
+    _train(run, trainer)
+    if not no_report:
+        from pyro_dcign.report import report
+        from pyro_dcign.table import table
+
+        _say("measuring on identities never trained on, and drawing")
+        measures = report(run, store)
+        click.echo(table(measures))
+        _say(f"pictures: {run.figures}   next: pyro-dcign render IMAGE --run {run.folder}")
+
+
+def _begin(out: Path | None, file: Path | None, given: dict[str, Any]) -> tuple[Run, Store]:
+    settings = {**(read_settings(file) if file else {}), **given}
+    config = configure({"preset": settings.get("preset", _default_preset()), **settings})
+    name = f"{Path(config.data).name or 'faces'}-{config.preset}-{config.clamp}-seed{config.seed}"
+    folder = out or Path("runs") / name
+    if (folder / "config.toml").exists():
+        raise InputError(
+            f"{folder} is to be a new run, but holds one; use --resume {folder} or another --out"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is to be a new or empty folder, but is not; use another --out")
+    from pyro_dcign.run import build, code_of, device_of
+
+    device = device_of(config)
+    store = _data(config, device.type)
+    config = dataclasses.replace(config, data=str(store.folder))
+    code_of(config, store.factors)
+    run = build(folder, config, store.factors)
+    parameters = sum(p.numel() for p in run.modules.parameters())
+    _say(
+        f"{config.preset} network, {parameters:,} parameters, "
+        f"on {device.type}; clamp {config.clamp}, {config.steps} steps into {folder}"
+    )
+    return run, store
+
+
+def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store]:
+    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.run import open_run
+
+    run = open_run(folder)
+    checked = configure({"preset": run.config.preset, **given})
+    differing = [
+        key
+        for key in given
+        if key not in MAY_CHANGE and getattr(checked, key) != getattr(run.config, key)
+    ]
+    if differing:
+        pairs = "; ".join(f"{k} {getattr(run.config, k)!r}, not {given[k]!r}" for k in differing)
+        raise InputError(f"{folder} was begun with {pairs}; leave those options out, or begin anew")
+    if given:
+        changed = {key: getattr(checked, key) for key in given if key in MAY_CHANGE}
+        run = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))
+    return run, Store.open(run.config.data)
+
+
+def _default_preset() -> str:
+    import torch
+
+    return "paper" if torch.cuda.is_available() else "small"
+
+
+def _data(config: Config, device: str) -> Store:
+    from pyro_dcign.datasets.generate import ensure_faces
+    from pyro_dcign.datasets.store import Store
+
+    if config.data:
+        return Store.open(config.data)
+    folder = Path("data") / f"faces-{config.side}"
+    return ensure_faces(folder, side=config.side, device=device)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _losses(record: Record, elbo: float | None) -> str:
+    parts = [f"{name} {t['reconstruction']:.0f}+{t['kl']:.0f}" for name, t in record.train.items()]
+    return "  ".join(parts) + (f"  test ELBO {elbo:.0f}" if elbo is not None else "")
+
+
+def _train(run: Run, trainer: Trainer) -> None:
+    """Follow the records: a bar on a terminal, a line every ten seconds elsewhere."""
+    from tqdm import tqdm
+
+    first, seen, elbo = trainer.step, {}, None
+    terminal = sys.stderr.isatty()
+    if not terminal:
+        _say("reconstruction + KL of an image, in nats, by the factor that varies:")
+    due = time.monotonic() + 2
+    with tqdm(total=run.config.steps, initial=first, unit=" steps", disable=not terminal) as bar:
+        for record in trainer.records():
+            seen.update(record.train)
+            elbo = record.test.get("elbo", elbo)
+            text = _losses(dataclasses.replace(record, train=seen), elbo)
+            bar.update(record.step - bar.n)
+            bar.set_postfix_str(text, refresh=False)
+            if not terminal and (time.monotonic() >= due or record.step == run.config.steps):
+                due = time.monotonic() + 10
+                left = record.seconds / (record.step - first) * (run.config.steps - record.step)
+                _say(f"{record.step} of {run.config.steps} steps, {left:.0f} s left  {text}")

@@ -1,0 +1,99 @@
+"""``pyro-dcign render``: new views of a picture."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Run directory.  [default: the shipped network]"
+)
+@click.option(
+    "--azimuth", metavar="SWEEP", help="Turn the head, in degrees: -60:60:9, or -30,0,30."
+)
+@click.option("--elevation", metavar="SWEEP", help="Raise or lower the view.")
+@click.option("--light", metavar="SWEEP", help="Move the lamp.")
+@click.option(
+    "--set", "others", metavar="NAME=SWEEP", multiple=True, help="Any other factor of the run."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="FILE.png for a strip, FILE.gif for an animation.  [default: IMAGE-views.png, here]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+def render(
+    image: Path,
+    run: Path | None,
+    others: tuple[str, ...],
+    out: Path | None,
+    device: str,
+    **named: str | None,
+) -> None:
+    """Re-render IMAGE under other poses and lights: one row for each factor.
+
+    A SWEEP is START:STOP:COUNT or values with commas. Without any, every factor is swept from end
+    to end.
+    """
+    import torch
+
+    from pyro_dcign.calibration import open_calibration
+    from pyro_dcign.checkpoint import load_parameters
+    from pyro_dcign.codes import decode, encode
+    from pyro_dcign.figures.pictures import sweep, sweep_values
+    from pyro_dcign.minibatch import intensities
+    from pyro_dcign.rerender import (
+        default_run,
+        frames,
+        parse_sweep,
+        read_picture,
+        strip,
+        write_pictures,
+    )
+    from pyro_dcign.run import open_run
+
+    out = out or Path(f"{image.stem}-views.png")
+    if out.suffix.lower() not in (".png", ".gif"):
+        raise click.ClickException(f"--out is FILE.png or FILE.gif, got {out}; change its ending")
+    if not out.parent.is_dir():
+        raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
+    opened = open_run(run or default_run(), device=device)
+    wanted = {name: text for name, text in named.items() if text is not None}
+    for other in others:
+        name, _, text = other.partition("=")
+        wanted[name.strip()] = text
+    unknown = [name for name in wanted if name not in opened.factors]
+    if unknown:
+        raise click.ClickException(
+            f"factors are {', '.join(opened.factors)}, got {unknown[0]!r}; use one of the run's"
+        )
+    values = {name: parse_sweep(text, name, opened.factors[name]) for name, text in wanted.items()}
+    pixels, colour = read_picture(image, opened.config.side)
+    load_parameters(opened)
+    calibration = open_calibration(opened)
+    values = values or {n: sweep_values(opened.factors[n]) for n in calibration.curves}
+    if not values:
+        raise click.ClickException(
+            f"{opened.folder} has no calibrated factor; fit on labelled data"
+        )
+    if colour:
+        click.echo(f"{image} is in colour: read as grey (Rec. 709 luma)", err=True)
+    views = {
+        name: (chosen, sweep(opened, calibration, pixels, name, torch.tensor(chosen)))
+        for name, chosen in values.items()
+    }
+    original = intensities(pixels.unsqueeze(0))
+    if out.suffix.lower() == ".gif":
+        pictures = frames(original, views)
+    else:
+        pictures = [strip(original, decode(opened, encode(opened, pixels.unsqueeze(0))), views)]
+    write_pictures(pictures, out)
+    click.echo(f"{out}")
