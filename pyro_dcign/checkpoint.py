@@ -144,10 +144,13 @@ def restore(run: Run, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None
     if found is None:
         return None
     load_parameters(run, found)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in load_file(found / OPTIMIZER).items():
+    for key, read in load_file(found / OPTIMIZER).items():
         name, _, index = key.rpartition(".")
-        moments.setdefault(int(index), {})[name] = tensor
+        # The fused kernel walks memory: moments need the strides of their parameter.
+        held = torch.empty_like(parameters[int(index)]).copy_(read) if read.dim() else read
+        moments.setdefault(int(index), {})[name] = held
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     set_random_state(load_file(found / RANDOM), run.device)
     state: dict[str, Any] = json.loads((found / STATE).read_text(encoding="utf-8"))

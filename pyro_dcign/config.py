@@ -19,6 +19,7 @@ class Config:
         data: Folder of training data; empty for the embedded heads.
         side: Height and width of the images.
         encoder_maps: Maps of the encoder's blocks.
+        encoder_kernel: Kernel of the encoder's blocks.
         decoder_maps: Maps of the decoder's linear layer and blocks; the last is 1.
         decoder_kernels: Kernel of each of the decoder's blocks.
         latents: Length of the graphics code.
@@ -46,6 +47,7 @@ class Config:
     data: str = ""
     side: int = 150
     encoder_maps: tuple[int, ...] = (96, 64, 32)
+    encoder_kernel: int = 5
     decoder_maps: tuple[int, ...] = (32, 64, 96, 96, 1)
     decoder_kernels: tuple[int, ...] = (7, 7, 7, 7)
     latents: int = 200
@@ -106,6 +108,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """The words that each setting of a few words may take."""
 
 _AT_LEAST = {
+    "encoder_kernel": 1,
     "side": 16,
     "latents": 2,
     "periodic_latents": 1,
@@ -118,7 +121,14 @@ _AT_LEAST = {
     "strength": 0.0,
     "decay": 0.0,
 }
-_AT_MOST = {"decay": 1.0, "side": 1024, "latents": 65_536, "minibatches": 4096, "steps": 10**9}
+_AT_MOST = {
+    "encoder_kernel": 31,
+    "decay": 1.0,
+    "side": 1024,
+    "latents": 65_536,
+    "minibatches": 4096,
+    "steps": 10**9,
+}
 _TYPES = {field.name: field.type for field in dataclasses.fields(Config)}
 
 

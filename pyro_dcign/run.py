@@ -130,7 +130,7 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         try:
-            encoder = Encoder(config.side, config.encoder_maps)
+            encoder = Encoder(config.side, config.encoder_maps, kernel=config.encoder_kernel)
             decoder = Decoder(
                 code.latents, config.side, config.decoder_maps, config.decoder_kernels
             )
