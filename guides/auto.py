@@ -26,6 +26,7 @@ class Auto(nn.Module):
     factors, of which no site has its share.
     """
 
+    capturable = False  # it looks at its images to know whether it has fitted them
     steps = 100
     rate = 0.05
 

@@ -26,6 +26,7 @@ class Flow(nn.Module):
     """
 
     bins = 8
+    clamp_on = "draw"
 
     def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
         super().__init__()

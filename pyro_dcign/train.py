@@ -98,7 +98,9 @@ class Trainer:
                 f"{', '.join(store.factors)}; use the data that the run began with"
             )
         self.run = run
+        # A guide whose work differs between calls says that it cannot be captured.
         cuda = run.device.type == "cuda"
+        captured = cuda and getattr(run.guide, "capturable", True)
         parameters = list(run.modules.parameters())
         self.optimizer = adam(parameters, learning_rate=config.learning_rate, capturable=cuda)
         self.svi = TypedSVI(
@@ -121,7 +123,7 @@ class Trainer:
         self.block = 200 if cuda else 10
         self.steps: Steps = (
             CapturedSteps(self.svi, self.feed, block=self.block, minibatches=config.minibatches)
-            if cuda
+            if captured
             else PlainSteps(self.svi, self.feed)
         )
 

@@ -75,8 +75,10 @@ def _bound(findings: Findings) -> Iterator[Verdict]:
     figures = {"elbo": float(elbo.mean()), "bound": float(bound.mean()), "gain": gain}
     text = (
         f"importance weighting {len(weights)} draws adds {gain:.1f} nats to the ELBO of "
-        f"{figures['elbo']:.1f}: the guide is about that far from the posterior, or further"
+        f"{figures['elbo']:.1f}"
     )
+    far = ": so far at least is the guide from the posterior (KL)"
+    text += far if gain > NATS else ": little is lost"
     yield Verdict("bound", "joint", gain <= NATS, text, figures)
 
 
