@@ -33,7 +33,7 @@ class Effort:
         draws: Of each image's code for k̂.
         simulations: For SBC.
         reference: Images that NUTS runs on.
-        reference_draws: Draws of each of its two chains, after half as many to warm up.
+        reference_draws: Draws of each of its two chains, after 100 or more to warm up.
         refined: Images that SVI refines.
     """
 
@@ -41,7 +41,7 @@ class Effort:
     draws: int = 1000
     simulations: int = 400
     reference: int = 2
-    reference_draws: int = 300
+    reference_draws: int = 150
     refined: int = 16
 
 

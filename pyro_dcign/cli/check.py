@@ -17,7 +17,7 @@ import click
 @click.option("--simulations", type=click.IntRange(20), help="For SBC.  [default: 400]")
 @click.option("--nuts", type=click.IntRange(0), help="Images that NUTS runs on.  [default: 2]")
 @click.option(
-    "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 300]"
+    "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 150]"
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option(
