@@ -33,7 +33,7 @@ class Effort:
         draws: Of each image's code for k̂.
         simulations: For SBC.
         reference: Images that NUTS runs on.
-        reference_draws: Draws of each of its two chains, after 100 or more to warm up.
+        reference_draws: Draws of each of its two chains, after two thirds as many to warm up.
         refined: Images that SVI refines.
     """
 
@@ -129,7 +129,7 @@ def _reference(
         return {}
     for i, one in enumerate(pixels.split(1)):
         say(f"NUTS on image {i + 1} of {len(pixels)}, the decoder fixed: 2 chains of {draws} draws")
-        chains, _ = nuts(run, one, draws=draws, warmup=max(100, draws // 2), seed=seed + i)
+        chains, _ = nuts(run, one, draws=draws, warmup=max(50, draws * 2 // 3), seed=seed + i)
         found += chains
         with undisturbed(run, seed=seed + i):
             guides.append(draw_codes(run, intensities(one.to(run.device)), 1000)[:, 0].cpu())

@@ -31,7 +31,10 @@ def judge(findings: Findings) -> list[Verdict]:
     """Every verdict, in the order of the page."""
     makers = (_weights, _bound, _gap, _sbc, _nuts, _predictive, _aggregate, _units)
     made = [verdict for maker in makers for verdict in maker(findings)]
-    refused = [Verdict(name, "all", None, why) for name, why in findings.refused.items()]
+    refused = [
+        Verdict(name, "all", None, f"{name} is not asked: {why}")
+        for name, why in findings.refused.items()
+    ]
     return made + refused
 
 
