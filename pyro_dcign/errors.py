@@ -1,4 +1,8 @@
-"""The one error for input that a user can mend."""
+"""The one error for input that a user can mend, and checks that raise it."""
+
+import importlib
+from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -7,3 +11,36 @@ class InputError(ValueError):
     The command line prints it on stderr and exits with status 2; any other exception is our bug and
     keeps its traceback.
     """
+
+
+def refuse(path: Path, expected: str, found: object, remedy: str = "fetch it again") -> InputError:
+    """The error for a file that is not what it should be."""
+    shown = " ".join(str(found).split())
+    return InputError(f"{path}: expected {expected}, found {shown[:160]}; {remedy}")
+
+
+def need_file(path: Path) -> None:
+    """Raise InputError unless there is a file at the path."""
+    if not path.is_file():
+        raise InputError(f"expected a file at {path}, found none; give the path of the data file")
+
+
+def need_folder(path: Path) -> None:
+    """Raise InputError unless there is a folder at the path."""
+    if not path.is_dir():
+        raise InputError(f"expected a folder at {path}, found none; give the folder of the data")
+
+
+def optional(package: str, kind: str) -> Any:
+    """A package that only this kind needs.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        name = package.partition(".")[0]
+        raise InputError(
+            f"to read {kind} files {name} is needed, found none; pip install 'pyro-dcign[datasets]'"
+        ) from None

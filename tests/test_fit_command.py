@@ -53,7 +53,7 @@ def test_resuming_with_other_settings_names_them(data, tmp_path, capsys) -> None
     capsys.readouterr()
     assert status("fit", "--resume", str(run), "--seed", "3", "--clamp", "none") == 2
     assert "seed 0, not 3" in (error := capsys.readouterr().err)
-    assert "clamp 'mean', not 'none'" in error
+    assert "clamp 'exchange', not 'none'" in error
 
 
 def corrupt(folder: Path, to: Path) -> Path:

@@ -1,6 +1,7 @@
-"""``pyro-dcign data``: make, check and show data sets."""
+"""``pyro-dcign data``: make, import, check and show data sets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,27 +10,28 @@ import click
 from pyro_dcign.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyro_dcign.datasets.store import Store
 
 FOLDER = click.Path(path_type=Path)
-SCENES = ("faces",)
+SCENES = ("faces", "chairs")
 """Scenes that ``make`` offers."""
 
 
 @click.group()
 def data() -> None:
-    """Make, check and show data sets of typed minibatches."""
+    """Make, import, check and show data sets of typed minibatches."""
 
 
 @data.command()
 @click.argument("scene", type=click.Choice(SCENES))
 @click.argument("out", type=FOLDER)
-@click.option("--side", default=64, show_default=True, help="Height and width, in pixels.")
+@click.option("--side", type=int, help="Height and width, in pixels [default: 64; chairs: 150].")
 @click.option(
     "--minibatches",
-    default=250,
-    show_default=True,
-    help="Minibatches of each extrinsic type to train on (paper: 3000).",
+    type=int,
+    help="Minibatches of each extrinsic type to train on [default: 250; paper: 3000].",
 )
 @click.option(
     "--intrinsic",
@@ -38,10 +40,16 @@ def data() -> None:
 )
 @click.option(
     "--test",
-    default=25,
-    show_default=True,
-    help="Minibatches of each type to test on (paper: 350).",
+    type=int,
+    help="Minibatches of each type to test on [default: 25; paper: 350].",
 )
+@click.option(
+    "--chairs",
+    type=int,
+    help="Chairs to show, in all their 62 views unless --minibatches is given [default: 1357].",
+)
+@click.option("--bfm", type=FOLDER, help="Faces of this Basel Face Model, .mat or .h5.")
+@click.option("--ict", type=FOLDER, help="Faces of ICT-FaceKit in this folder.")
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option("--workers", type=int, help="Processes [default: one for each core].")
 @click.option(
@@ -55,41 +63,144 @@ def make(
     *,
     scene: str,
     out: Path,
-    side: int,
-    minibatches: int,
+    side: int | None,
+    minibatches: int | None,
     intrinsic: int | None,
-    test: int,
+    test: int | None,
+    chairs: int | None,
+    bfm: Path | None,
+    ict: Path | None,
     seed: int,
     workers: int | None,
     device: str,
 ) -> None:
     """Render the typed minibatches of SCENE into the new folder OUT.
 
-    The seed alone decides what is shown. Interrupted work goes on where it stopped.
+    The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
+    the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
+    from pyro_dcign.datasets.census import all_chairs
     from pyro_dcign.datasets.generate import ensure, scene_loader
     from pyro_dcign.datasets.recipe import Recipe, counts
+    from pyro_dcign.scenes.chairs import CHAIRS
 
     for option, value, least in (
         ("--side", side, 8),
         ("--minibatches", minibatches, 0),
-        ("--intrinsic", 0 if intrinsic is None else intrinsic, 0),
+        ("--intrinsic", intrinsic, 0),
         ("--test", test, 0),
         ("--seed", seed, 0),
-        ("--workers", 1 if workers is None else workers, 1),
+        ("--workers", workers, 1),
     ):
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"expected {option} of {least} or more, found {value}; raise it")
+    if chairs is not None and scene != "chairs":
+        raise InputError("expected --chairs with the scene chairs only; leave it out")
+    models = {name: path for name, path in (("bfm", bfm), ("ict", ict)) if path is not None}
+    if len(models) > 1 or (models and scene != "faces"):
+        raise InputError("expected one of --bfm and --ict, with the scene faces; leave one out")
     device = _device(device)
     load = scene_loader(scene, device)
+    for name, path in models.items():
+        load = scene_loader(name, device, path=path)
+    example = load()
+    model = getattr(example, "digest", "")
+    drawn = (minibatches, intrinsic, test) != (None, None, None)
+    train = 250 if minibatches is None else minibatches
     number = counts(
-        (*load().factors, "intrinsic"),
-        train=minibatches,
-        intrinsic=3 * minibatches if intrinsic is None else intrinsic,
-        test=test,
+        (*example.factors, "intrinsic"),
+        train=train,
+        intrinsic=3 * train if intrinsic is None else intrinsic,
+        test=25 if test is None else test,
     )
-    recipe = Recipe(scene, number, side=side, seed=seed)
+    if scene == "chairs":
+        sizes: dict[str, int] = {} if side is None else {"side": side}
+        recipe = all_chairs(chairs=CHAIRS if chairs is None else chairs, seed=seed, **sizes)
+        if drawn:
+            recipe = replace(recipe, minibatches=number, plan="drawn")
+    else:
+        side = 64 if side is None else side
+        recipe = Recipe(next(iter(models), scene), number, side=side, seed=seed, model=model)
     store = ensure(out, recipe, load, workers=workers, device=device)
+    click.echo(_described(store))
+
+
+@data.command("import")
+@click.argument("kind")
+@click.argument("src", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--factors", help="Extrinsic factors, as azimuth,elevation [default: the kind's].")
+@click.option("--side", type=int, help="Height and width to store [default: the set's own].")
+@click.option("--size", default=20, show_default=True, help="Images in a minibatch.")
+@click.option(
+    "--minibatches",
+    default=3000,
+    show_default=True,
+    help="Most minibatches of each extrinsic type to train on.",
+)
+@click.option("--intrinsic", type=int, help="Most of the intrinsic type [default: as many].")
+@click.option("--test", default=350, show_default=True, help="Most of each type to test on.")
+@click.option(
+    "--test-fraction",
+    default=0.1,
+    show_default=True,
+    help="Share of the things shown that is kept for the test, unless the set is split already.",
+)
+@click.option(
+    "--tolerance",
+    default=0.0,
+    show_default=True,
+    help="How far held factors may stray within a minibatch, in their own units.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the split and the draws.")
+def import_(
+    *,
+    kind: str,
+    src: Path,
+    out: Path,
+    factors: str | None,
+    side: int | None,
+    size: int,
+    minibatches: int,
+    intrinsic: int | None,
+    test: int,
+    test_fraction: float,
+    tolerance: float,
+    seed: int,
+) -> None:
+    """Import the set SRC of someone's format KIND into the new folder OUT.
+
+    KIND is aubry, torch7, smallnorb, 3dshapes, dsprites, mpi3d, cars3d, npz or folder. Factors that
+    the graphics code leaves out become part of the identity.
+    """
+    from pyro_dcign.datasets.readers.bring import bring
+
+    for option, value in (
+        ("--minibatches", minibatches),
+        ("--intrinsic", intrinsic),
+        ("--test", test),
+        ("--seed", seed),
+        ("--tolerance", tolerance),
+    ):
+        if value is not None and not 0 <= value < 1e9:
+            raise InputError(f"expected {option} from 0 to 1e9, found {value}; change it")
+    names = None
+    if factors is not None:
+        names = [name.strip() for name in factors.split(",") if name.strip()]
+    store = bring(
+        kind,
+        src,
+        out,
+        factors=names,
+        side=side,
+        size=size,
+        minibatches=minibatches,
+        intrinsic=intrinsic,
+        test=test,
+        test_fraction=test_fraction,
+        tolerance=tolerance,
+        seed=seed,
+    )
     click.echo(_described(store))
 
 
@@ -167,6 +278,9 @@ def _described(store: "Store") -> str:
         f"{store.folder}: images of {store.side} by {store.side}, {store.size} a minibatch, "
         f"{store.bytes / 1e6:.1f} MB"
     ]
+    lines.append(_origin(store.manifest.recipe))
+    if store.manifest.tolerance:
+        lines.append(f"held factors stray by up to {store.manifest.tolerance:g}")
     for name, limits in store.factors.items():
         grid = f", {len(limits.values)} values" if limits.values else ""
         circle = f", period {limits.period:g}" if limits.period else ""
@@ -178,3 +292,12 @@ def _described(store: "Store") -> str:
     people = ", ".join(f"{n} to {split}" for split, n in found["identities"].items())
     lines.append(f"identities: {people}")
     return "\n".join(lines)
+
+
+def _origin(recipe: "Mapping[str, Any]") -> str:
+    """Where a store comes from, as far as its recipe says."""
+    if "imported" in recipe:
+        return f"imported: {recipe['imported']} from {recipe.get('from', 'somewhere')}"
+    if "scene" in recipe:
+        return f"rendered: {recipe['scene']}, seed {recipe.get('seed')}, {recipe.get('plan')}"
+    return "made by hand"

@@ -3,13 +3,16 @@
 import functools
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pyro_dcign.code import INTRINSIC
+from pyro_dcign.datasets.census import Census
 from pyro_dcign.datasets.manifest import FILE, SPLITS
-from pyro_dcign.datasets.plan import Planner, render
+from pyro_dcign.datasets.plan import Planner, Plans, render
 from pyro_dcign.datasets.pool import Blocks, Chunk, alone, cores, together
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.recipe import (
@@ -27,7 +30,7 @@ from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import Scene, load_scene
 
-CHUNK = 4
+CHUNK = {"cpu": 4, "cuda": 64}
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
 
 
@@ -59,8 +62,10 @@ def make(
     """
     folder = Path(folder)
     check_vacant(folder)
+    recipe = replace(recipe, device=torch.device(device).type)
     scene = load()
-    planner = Planner(scene.factors, recipe.seed, size=recipe.size, identities=recipe.identities)
+    planner = plans(scene, recipe)
+    step = CHUNK.get(recipe.device, CHUNK["cuda"])
     check_counts(recipe, planner.types)
     check_space(folder, recipe)
     with Writer(
@@ -73,13 +78,13 @@ def make(
     ) as writer:
         todo, ready = _todo(recipe, planner.types, writer)
         chunks = [
-            (split, varying, tuple(range(start, min(start + CHUNK, shard.stop))))
+            (split, varying, tuple(range(start, min(start + step, shard.stop))))
             for split, varying, _, shard in todo
-            for start in range(shard.start, shard.stop, CHUNK)
+            for start in range(shard.start, shard.stop, step)
         ]
         if workers is None:
             workers = cores()
-        workers = 1 if device != "cpu" else max(1, min(workers, len(chunks)))
+        workers = 1 if recipe.device != "cpu" else max(1, min(workers, len(chunks)))
         work = functools.partial(_render, planner=planner, side=recipe.side)
         if workers == 1:
             blocks: Blocks = alone(work, scene, chunks)
@@ -91,7 +96,7 @@ def make(
             progress.add(ready * recipe.size, free=True)
             for split, varying, number, shard in todo:
                 parts = []
-                for _ in range(shard.start, shard.stop, CHUNK):
+                for _ in range(shard.start, shard.stop, step):
                     parts.append(next(blocks))
                     progress.add(len(parts[-1].pixels) * recipe.size)
                 whole = Block(*(torch.cat(part) for part in zip(*parts, strict=True)))
@@ -118,8 +123,9 @@ def ensure(
         return make(folder, recipe, load, workers=workers, device=device, quiet=quiet)
     store = Store.open(folder)
     wanted, found = recipe.as_dict(), store.manifest.recipe
-    # Another version of the package made it: good enough to train on.
-    differing = [key for key in wanted if key != "version" and found.get(key) != wanted[key]]
+    # Another version of the package, or another device, made it: good enough to train on.
+    compared = [key for key in wanted if key not in ("version", "device")]
+    differing = [key for key in compared if found.get(key) != wanted[key]]
     if differing:
         what = ", ".join(f"{key} {wanted[key]}" for key in differing)
         had = ", ".join(f"{found.get(key)}" for key in differing)
@@ -165,9 +171,15 @@ def ensure_faces(
     return ensure(folder, recipe, load, workers=workers, device=device, quiet=quiet)
 
 
-def scene_loader(name: str, device: str = "cpu") -> Callable[[], Scene]:
+def scene_loader(name: str, device: str = "cpu", **options: Any) -> Callable[[], Scene]:
     """What :func:`make` calls in each worker to get a scene of the package."""
-    return functools.partial(load_scene, name, device=device)
+    return functools.partial(load_scene, name, device=device, **options)
+
+
+def plans(scene: Scene, recipe: Recipe) -> Plans:
+    """What the minibatches of a recipe show."""
+    kind = Census if recipe.plan == "census" else Planner
+    return kind(scene.factors, recipe.seed, size=recipe.size, identities=recipe.identities)
 
 
 _Todo = tuple[str, str, int, range]
@@ -189,7 +201,7 @@ def _todo(recipe: Recipe, types: tuple[str, ...], writer: Writer) -> tuple[list[
     return todo, ready
 
 
-def _render(scene: Scene, chunk: Chunk, *, planner: Planner, side: int) -> Block:
+def _render(scene: Scene, chunk: Chunk, *, planner: Plans, side: int) -> Block:
     split, varying, indices = chunk
     block = render(scene, planner.plan(split, varying, indices), side=side)
     return block._replace(pixels=block.pixels.cpu())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_dcign.datasets.manifest import MAX_SIDE, check_factor_names
+from pyro_dcign.datasets.resize import resized
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Pixels
@@ -55,23 +56,7 @@ class EvaluationSet:
 
     def resized(self, side: int) -> "EvaluationSet":
         """The same set at another size: bilinear, antialiased when it shrinks."""
-        if self.pixels.shape[-1] == side:
-            return self
-        parts = [
-            torch.nn.functional.interpolate(
-                part.unsqueeze(1).float(),
-                (side, side),
-                mode="bilinear",
-                align_corners=False,
-                antialias=True,
-            )
-            .squeeze(1)
-            .round()
-            .clamp(0, 255)
-            .to(torch.uint8)
-            for part in self.pixels.split(1024)
-        ]
-        return replace(self, pixels=torch.cat(parts))
+        return replace(self, pixels=resized(self.pixels, side))
 
     def pairs(
         self, factor: str, *, cap: int = 2000, seed: int = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,20 @@ class MinibatchPlan:
     identity: Int64[Tensor, "minibatches images"]
     factors: Float32[Tensor, "minibatches images factors"]
     names: tuple[str, ...]
+
+
+@runtime_checkable
+class Plans(Protocol):
+    """Says what each typed minibatch shows: `Planner` draws it, `Census` goes through all views."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Minibatch types: the extrinsic factors in order, then "intrinsic"."""
+        ...
+
+    def plan(self, split: str, varying: str, indices: Sequence[int]) -> MinibatchPlan:
+        """The scenes of the minibatches of these numbers."""
+        ...
 
 
 @final
@@ -128,3 +142,23 @@ def render(scene: Scene, plan: MinibatchPlan, *, side: int) -> Block:
     pixels = scene.render(plan.identity.flatten(), factors, side=side)
     shape = (*plan.identity.shape, side, side)
     return Block(pixels.reshape(shape), plan.factors, plan.identity)
+
+
+def rendered(
+    scene: Scene, plans: Plans, split: str, varying: str, indices: Sequence[int], *, side: int
+) -> Block:
+    """Minibatches of one type rendered on the spot: training data that never touch a disk.
+
+    Args:
+        scene: What to render, and on which device.
+        plans: What the minibatches show.
+        split: "train" or "test".
+        varying: The type of the minibatches.
+        indices: Their numbers; the same number is always the same minibatch.
+        side: Height and width of the images.
+
+    Returns:
+        Images, factors and identities, all on the scene's device.
+    """
+    block = render(scene, plans.plan(split, varying, indices), side=side)
+    return Block(*(part.to(block.pixels.device) for part in block))

@@ -28,6 +28,9 @@ class Recipe:
         seed: Of every draw.
         size: Images in a minibatch.
         identities: First identity and one past the last of each split.
+        plan: "drawn" at random, or a "census" of all views of a grid.
+        model: SHA-256 of the morphable model that the scene was read from, if any.
+        device: Kind of device that rendered it: another may round pixels otherwise.
     """
 
     scene: str
@@ -36,6 +39,9 @@ class Recipe:
     seed: int = 0
     size: int = MINIBATCH
     identities: Mapping[str, tuple[int, int]] = field(default_factory=lambda: dict(IDENTITIES))
+    plan: str = "drawn"
+    model: str = ""
+    device: str = "cpu"
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as the manifest holds it."""
@@ -46,6 +52,9 @@ class Recipe:
             "seed": self.seed,
             "size": self.size,
             "identities": {split: list(self.identities[split]) for split in SPLITS},
+            "plan": self.plan,
+            "model": self.model,
+            "device": self.device,
             "version": __version__,
         }
 

@@ -54,8 +54,13 @@ class Scene(Protocol):
         ...
 
 
-SCENES = {"faces": ("heads", "Heads")}
-"""Known scenes: the module and class behind each name."""
+SCENES = {
+    "faces": ("heads", "Heads"),
+    "chairs": ("chairs", "Chairs"),
+    "bfm": ("basel", "basel"),
+    "ict": ("ict", "ict"),
+}
+"""Known scenes: the module behind each name, and what makes it."""
 
 
 def load_scene(name: str, **options: Any) -> Scene:

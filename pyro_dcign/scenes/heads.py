@@ -63,6 +63,11 @@ class Heads:
         basis = load_file(BASIS, device=str(self.device))
         self.triangles = basis["faces"].long()
         mean = basis["mean"].T.contiguous()
+        # A head turns about the axis through its ears. About its middle instead, a profile to the
+        # left and one to the right differ less than a profile and a front do: |azimuth| is then
+        # the first principal component of turning, and a single latent may learn it folded.
+        ears = basis["ears"].float()
+        mean[2] -= (mean[2] * ears).sum() / ears.sum()
         self.mean = mean.double()[:, :, None]
         self.modes = basis["modes"].double().permute(2, 1, 0).flatten(0, 1)
         self.around = neighbours(self.triangles, mean.shape[1])

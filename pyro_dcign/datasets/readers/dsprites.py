@@ -1,0 +1,47 @@
+"""dSprites (Matthey et al. 2017): ``imgs`` uint8 (N, 64, 64) of 0 and 1, ``latents_values``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from pyro_dcign.datasets.readers.archive import archive, take
+from pyro_dcign.datasets.readers.source import Column, Grey, Source
+from pyro_dcign.errors import refuse
+
+FACTORS = ("color", "shape", "scale", "orientation", "x", "y")
+
+
+@contextmanager
+def source(path: Path) -> Iterator[Source]:
+    """The published dsprites_ndarray_….npz; orientation in degrees, full circle."""
+    with archive(path) as arrays:
+        images = take(path, arrays, "imgs")
+        images.expect("ub", (None, 64, 64))
+        table = take(path, arrays, "latents_values")
+        table.expect("f", (images.shape[0], len(FACTORS)))
+        if images.dtype.itemsize != 1 or not images.shape[0]:
+            raise refuse(path, "1 or more imgs of one byte a pixel", images.dtype)
+        values = dict(zip(FACTORS, table.whole().T.astype(np.float64), strict=True))
+        if not all(np.isfinite(column).all() for column in values.values()):
+            raise refuse(path, "finite numbers in latents_values", "NaN or infinity")
+        # 0 and 360 degrees are both in the set, the same picture twice.
+        turned = np.round(np.degrees(values["orientation"]), 6) % 360
+        columns = {
+            "orientation": Column(turned, 360.0),
+            **{name: Column(values[name]) for name in ("scale", "x", "y")},
+        }
+
+        def read(start: int, stop: int) -> Grey:
+            return np.asarray(np.minimum(images.rows(start, stop), 1) * 255, np.uint8)
+
+        yield Source(
+            columns,
+            values["shape"].astype(np.int64),
+            ("orientation", "scale"),
+            side=64,
+            read=read,
+            apart=False,
+            block=4096,
+        )

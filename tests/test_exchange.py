@@ -1,0 +1,137 @@
+"""Laws of the exchange: donors, the pure function and the handler."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pyro import poutine
+from test_clamp import CODE, ToyGuide, gradients, latents, traced
+
+from pyro_dcign.errors import InputError
+from pyro_dcign.exchange import Exchange, donors, exchange
+
+
+@given(st.integers(1, 4), st.integers(2, 20), st.integers(0, 2**31))
+def test_every_image_gives_to_one_other_and_never_to_itself(groups, images, seed) -> None:
+    torch.manual_seed(seed)
+    donor = donors(groups, images)
+    assert (donor.sort(-1).values == torch.arange(images)).all()
+    assert (donor != torch.arange(images)).all()
+
+
+def test_every_other_image_is_as_likely_a_donor() -> None:
+    torch.manual_seed(0)
+    found = torch.bincount(donors(20_000, 5)[:, 0], minlength=5)
+    assert found[0] == 0
+    # 20,000 draws, 4 equal cells: six standard errors, a false alarm in 1e-8 runs
+    assert (found[1:] - 5000).abs().max() < 6 * (20_000 * 0.25 * 0.75) ** 0.5
+
+
+def test_one_image_has_no_other() -> None:
+    with pytest.raises(ValueError, match="2 or more images"):
+        donors(3, 1)
+
+
+def test_two_by_two_by_hand() -> None:
+    z = torch.tensor([[[1.0, 10.0], [3.0, 30.0]]], requires_grad=True)
+    swapped = exchange(z, torch.tensor([True, False]), torch.tensor([[1, 0]]))
+    assert swapped.tolist() == [[[1.0, 30.0], [3.0, 10.0]]]
+    swapped.backward(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+    # the gradient of a given latent goes to the image that it came from
+    assert z.grad.tolist() == [[[1.0, 4.0], [3.0, 2.0]]]
+
+
+def handler(varying: str) -> Exchange:
+    return Exchange(CODE, CODE.active(varying))
+
+
+@pytest.mark.parametrize("varying", CODE.factors)
+def test_inactive_sites_are_permuted_together_and_active_ones_stay(varying) -> None:
+    guide = ToyGuide(6)
+    trace = traced(handler(varying)(guide))
+    orders = set()
+    for name, where in CODE.slices().items():
+        fn = trace.nodes[name]["fn"].base_dist
+        rows = [(guide.loc[:, where] == loc).all(1).nonzero().item() for loc in fn.loc]
+        assert torch.equal(fn.scale, guide.scale[rows][:, where])
+        if name == varying:
+            assert rows == list(range(6))
+        else:
+            orders.add(tuple(rows))
+    assert len(orders) == 1
+    assert all(i != j for i, j in enumerate(orders.pop()))
+
+
+@pytest.mark.parametrize("varying", CODE.factors)
+def test_groups_exchange_among_themselves_only(varying) -> None:
+    guide = ToyGuide(6)
+    active = torch.stack([CODE.active(varying), CODE.active("intrinsic")])
+    trace = traced(Exchange(CODE, active)(guide))
+    for name, where in CODE.slices().items():
+        fn = trace.nodes[name]["fn"].base_dist
+        for i, loc in enumerate(fn.loc):
+            origin = (guide.loc[:, where] == loc).all(1).nonzero().item()
+            assert origin // 3 == i // 3
+
+
+@pytest.mark.parametrize("varying", CODE.factors)
+def test_exchange_commutes_with_replay(varying) -> None:
+    guide = ToyGuide(4)
+    past = traced(guide, seed=9)
+    inside = traced(poutine.replay(handler(varying)(guide), trace=past))
+    outside = traced(handler(varying)(poutine.replay(guide, trace=past)))
+    torch.testing.assert_close(inside.log_prob_sum(), outside.log_prob_sum())
+    torch.testing.assert_close(latents(inside), latents(outside))
+
+
+@pytest.mark.parametrize("varying", CODE.factors)
+def test_the_kl_of_a_minibatch_is_the_guides_own(varying) -> None:
+    def kl(trace):
+        fns = [trace.nodes[name]["fn"].base_dist for name in CODE.factors]
+        prior = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0)
+        return sum(torch.distributions.kl_divergence(fn, prior).sum() for fn in fns)
+
+    guide = ToyGuide(5)
+    torch.testing.assert_close(kl(traced(handler(varying)(guide))), kl(traced(guide)))
+
+
+def test_exchange_does_nothing_when_every_factor_is_active() -> None:
+    guide = ToyGuide(4)
+    everything = Exchange(CODE, torch.ones(len(CODE.factors), dtype=torch.bool))(guide)
+    plain = [t.clone() for t in (guide.loc, guide.scale)]
+    for name, where in CODE.slices().items():
+        fn = traced(everything).nodes[name]["fn"].base_dist
+        assert torch.equal(fn.loc, plain[0][:, where])
+        assert torch.equal(fn.scale, plain[1][:, where])
+
+
+def test_gradients_are_kept_and_reach_every_latent() -> None:
+    guide = ToyGuide(4)
+    loc, scale = gradients(handler("light")(guide), guide)
+    assert (loc != 0).all()
+    assert (scale != 0).all()
+
+
+def test_each_run_of_the_guide_draws_new_donors() -> None:
+    guide, program = ToyGuide(9), handler("light")
+    wrapped = program(guide)
+    torch.manual_seed(0)
+    orders = {
+        tuple(
+            poutine.trace(wrapped).get_trace().nodes["intrinsic"]["fn"].base_dist.loc[:, 0].tolist()
+        )
+        for _ in range(5)
+    }
+    assert len(orders) == 5
+
+
+def test_a_site_without_loc_and_scale_is_refused_by_name() -> None:
+    import pyro
+    import pyro.distributions as dist
+
+    def guide() -> None:
+        with pyro.plate("images", 3):
+            pyro.sample("azimuth", dist.Gamma(torch.ones(3, 1), 1.0).to_event(1))
+
+    with pytest.raises(InputError, match="'azimuth' needs a distribution with loc and scale"):
+        handler("light")(guide)()
