@@ -47,8 +47,14 @@ def khat(findings: Findings) -> Figure:
             ax.plot(np.arange(1, len(k) + 1) / len(k), k, color=colour, lw=1.6, label=name)
         limit = arviz_bridge.good_k(len(weights))
         ax.axhline(limit, color="#b2182b", lw=1, ls="--")
-        ax.text(0.01, limit, f"usable below {limit:.2f}", va="bottom", size=8, color="#b2182b")
-        ax.set(xlabel="share of images", ylabel="Pareto k̂", title="Importance weights, by image")
+        ax.text(
+            1, limit, f"usable below {limit:.2f}", ha="right", va="top", size=8, color="#b2182b"
+        )
+        ax.set(
+            xlabel="share of images",
+            ylabel="Pareto k̂ (cut at 3)",
+            title="Importance weights, by image",
+        )
         ax.legend(loc="upper left")
         sns.despine(ax=ax, offset=4)
         figure.tight_layout()
