@@ -31,6 +31,7 @@ class MeanField(nn.Module):
             loc = self.loc(features)
             scale = (self.log_variance(features) / 2).exp()
         with pyro.plate("images", len(images), dim=-1):
-            for name, where in self.code.slices().items():
-                site = dist.Normal(loc[:, where], scale[:, where], validate_args=False)
+            scales = self.code.split(scale)
+            for name, part in self.code.split(loc).items():
+                site = dist.Normal(part, scales[name], validate_args=False)
                 pyro.sample(name, site.to_event(1))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
+from pyro_dcign.kernels import usable
 
 Target = Literal["mean", "first"]
 """Held at the minibatch mean (paper) or at the first image's value (released code)."""
@@ -132,6 +133,15 @@ class Clamp(Messenger):
         held = clamp(groups, active.view(-1, 1, 1), strength=self.strength, to=self.to)
         return held.flatten(0, 1)
 
+    def _clamp_both(self, site: str, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        active = self.active[..., self.code.index(site)].reshape(-1)
+        flat = loc.dim() == scale.dim() == 2 and len(loc) > active.numel()
+        if not (flat and usable(loc) and usable(scale)):
+            return self._clamp(site, loc), self._clamp(site, scale)
+        from pyro_dcign.kernels.pull import clamp_both  # noqa: PLC0415
+
+        return clamp_both(loc, scale, active, strength=self.strength, first=self.to == "first")
+
     def _concerns(self, msg: Any) -> bool:
         return msg["name"] in self.code.factors and not msg["is_observed"]
 
@@ -146,5 +156,6 @@ class Clamp(Messenger):
         else:
             fn, event = loc_scale(msg["fn"], msg["name"], 'clamp on="draw" instead')
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
-            arguments |= {n: self._clamp(msg["name"], arguments[n]) for n in ("loc", "scale")}
+            held = self._clamp_both(msg["name"], arguments["loc"], arguments["scale"])
+            arguments |= dict(zip(("loc", "scale"), held, strict=True))
             msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)

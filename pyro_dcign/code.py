@@ -69,7 +69,9 @@ class GraphicsCode:
 
     def split(self, latents: Latents) -> dict[str, Float[Tensor, "*batch _"]]:
         """Views of the latents of each factor; the last axis is the code."""
-        return {name: latents[..., where] for name, where in self.slices().items()}
+        # One split and not slices: its gradient is one concatenation.
+        parts = latents.split(list(self.sizes.values()), dim=-1)
+        return dict(zip(self.sizes, parts, strict=True))
 
     def join(self, parts: Mapping[str, Float[Tensor, "*batch _"]]) -> Latents:
         """One code from the latents of each factor: the inverse of :meth:`split`."""

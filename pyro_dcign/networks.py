@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.code import Latents
+from pyro_dcign.kernels import compute_dtype, usable
 from pyro_dcign.minibatch import Images
 
 
@@ -40,11 +41,30 @@ class Encoder(nn.Module):
 
     def forward(self, images: Images) -> Float[Tensor, "images features"]:
         """Features of each image, in the images' precision even under autocast."""
+        if usable(images):
+            return self._fused(images)
         x = images
         for convolution in self.convolutions:
             # ReLU and max commute; pooling first leaves a quarter of the work to the ReLU.
             x = F.relu(F.max_pool2d(convolution(x), 2))
         return x.flatten(1).to(images.dtype)
+
+    def _fused(self, images: Images) -> Float[Tensor, "images features"]:
+        from pyro_dcign.kernels.first import first, takes  # noqa: PLC0415
+        from pyro_dcign.kernels.pool import pool  # noqa: PLC0415
+
+        dtype, x = compute_dtype(images), images
+        with torch.autocast(images.device.type, enabled=False):
+            for convolution in self.convolutions:
+                assert isinstance(convolution, nn.Conv2d)
+                assert convolution.bias is not None
+                weight, bias = convolution.weight, convolution.bias
+                if x is images and takes(images, weight, dtype):
+                    x = first(images, weight, bias, dtype)
+                else:
+                    kernel = weight.to(dtype, memory_format=torch.channels_last)
+                    x = pool(F.conv2d(x.to(dtype), kernel), bias)
+        return x.to(images.dtype, memory_format=torch.contiguous_format).flatten(1)
 
 
 def linear_head(inputs: int, outputs: int) -> nn.Linear:
@@ -145,6 +165,9 @@ class Decoder(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             x = F.relu(self.linear(z))
         x = x.unflatten(1, (self.maps, self.sizes[0], self.sizes[0]))
+        if usable(x):
+            rendered: Tensor = self._fused(x).unflatten(0, latents.shape[:-1])
+            return rendered
         x = x.contiguous(memory_format=torch.channels_last)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             x = block(x)[..., :size, :size]
@@ -152,3 +175,19 @@ class Decoder(nn.Module):
                 x = F.relu(x)
         logits: Tensor = x.to(latents.dtype).unflatten(0, latents.shape[:-1])
         return logits
+
+    def _fused(self, x: Float[Tensor, "n maps h w"]) -> Float[Tensor, "n 1 side side"]:
+        from pyro_dcign.kernels.fold import fold  # noqa: PLC0415
+        from pyro_dcign.kernels.shuffle import shuffle  # noqa: PLC0415
+
+        wide, dtype = x.dtype, compute_dtype(x)
+        x = x.to(dtype, memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, enabled=False):
+            for block, size in zip(self.blocks, self.sizes[1:], strict=True):
+                assert isinstance(block, UnpoolConv2d)
+                assert block.bias is not None
+                last = block is self.blocks[-1]
+                y = F.conv2d(x, fold(block.weight, dtype))
+                kind = wide if last else dtype
+                x = shuffle(y, block.bias, size=size, relu=not last, dtype=kind)
+        return x

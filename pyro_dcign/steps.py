@@ -84,6 +84,7 @@ class CapturedSteps:
         state = torch.cuda.get_rng_state(self.feed.pixels.device)
         moments = [t.clone() for s in self.svi.optimizer.state.values() for t in s.values()]
         fresh = not moments
+        choosing, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), pyro.validation_enabled(False):
@@ -96,6 +97,7 @@ class CapturedSteps:
             self.svi.optimizer.zero_grad(set_to_none=True)
             with torch.cuda.graph(graph):
                 self._step()
+        torch.backends.cudnn.benchmark = choosing
         # The warm-up trained on whatever the buffers held: undo it.
         with torch.no_grad():
             for parameter, old in zip(parameters, before, strict=True):

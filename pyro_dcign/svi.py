@@ -1,6 +1,7 @@
 """One typed step of stochastic variational inference."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pyro
@@ -9,11 +10,14 @@ from jaxtyping import Float
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from pyro.optim import PyroOptim
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from pyro_dcign.clamp import Active
 from pyro_dcign.errors import InputError
+from pyro_dcign.fused import Fused
+from pyro_dcign.kernels import usable
 from pyro_dcign.minibatch import Images
 
 
@@ -36,10 +40,10 @@ def _latent_sites(model_trace: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _sampled_divergence(model_trace: Any, guide_trace: Any) -> Any:
-    total: Any = 0.0
-    for name, site in _latent_sites(model_trace):
-        total = total + guide_trace.nodes[name]["log_prob"] - site["log_prob"]
-    return total
+    pairs = [
+        (guide_trace.nodes[n]["log_prob"], s["log_prob"]) for n, s in _latent_sites(model_trace)
+    ]
+    return torch.stack([q for q, _ in pairs]).sum(0) - torch.stack([p for _, p in pairs]).sum(0)
 
 
 class _OnDevice:
@@ -52,12 +56,14 @@ class _OnDevice:
     def loss_and_grads(self, model: Any, guide: Any, *args: Any) -> Losses:
         """Losses of one step; gradients are added to the parameters'."""
         assert isinstance(self, Trace_ELBO)
-        reconstruction: Any = 0.0
-        kl: Any = 0.0
-        for model_trace, guide_trace in self._get_traces(model, guide, args, {}):
-            observed = model_trace.nodes["image"]["log_prob"]
-            reconstruction = reconstruction - observed / self.num_particles
-            kl = kl + self.divergence(model_trace, guide_trace) / self.num_particles
+        parts = [
+            (-model_trace.nodes["image"]["log_prob"], self.divergence(model_trace, guide_trace))
+            for model_trace, guide_trace in self._get_traces(model, guide, args, {})
+        ]
+        reconstruction, kl = (
+            torch.stack(term).mean(0) if len(term) > 1 else term[0]
+            for term in zip(*parts, strict=True)
+        )
         (reconstruction + kl).sum().backward()
         return Losses(reconstruction.detach(), kl.detach())
 
@@ -116,6 +122,23 @@ class _OneOptimizer(PyroOptim):
         self.optimizer.step()
 
 
+@contextmanager
+def tf32_matmul(images: Images, wanted: bool) -> Iterator[None]:
+    """Multiply a GPU's float32 tensors as asked for here, and as before afterwards."""
+    if not images.is_cuda:
+        yield
+        return
+    backends: Any = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = wanted
+        yield
+    finally:
+        for backend, old in zip(backends, before, strict=True):
+            backend.allow_tf32 = old
+
+
 Handler = Callable[[Active], Messenger]
 """What wraps the guide in a training step, given which factor varies."""
 
@@ -130,6 +153,7 @@ class TypedSVI(SVI):
         elbo: See :func:`load_elbo`.
         handler: Wraps the guide while training; None trains an entangled code.
         precision: ``torch.bfloat16`` runs the convolutions under autocast.
+        tf32: Let tensor cores round the factors of a GPU's float32 products to TF32.
     """
 
     def __init__(
@@ -141,18 +165,24 @@ class TypedSVI(SVI):
         elbo: Any,
         handler: Handler | None,
         precision: torch.dtype = torch.float32,
+        tf32: bool = False,
     ) -> None:
         super().__init__(model, guide, _OneOptimizer(optimizer), elbo)
-        self.handler, self.precision = handler, precision
+        self.handler, self.precision, self.tf32 = handler, precision, tf32
         self.optimizer = optimizer
 
     def gradients(self, images: Images, active: Active) -> Losses:
         """Losses of the clamped step; gradients are added to the parameters'."""
         guide = self.handler(active)(self.guide) if self.handler else self.guide
-        with torch.autocast(
-            images.device.type, self.precision, enabled=self.precision != torch.float32
+        model: Any = self.model
+        if usable(images):
+            model, guide = Fused()(model), Fused()(guide)
+        lowered = self.precision != torch.float32
+        with (
+            tf32_matmul(images, self.tf32),
+            torch.autocast(images.device.type, self.precision, enabled=lowered),
         ):
-            losses = self.loss_and_grads(self.model, guide, images)
+            losses = self.loss_and_grads(model, guide, images)
         assert isinstance(losses, Losses)
         return losses
 
@@ -175,6 +205,7 @@ def unclamped_losses(model: Any, guide: Any, images: Images) -> Losses:
     guide_trace = pyro.poutine.trace(guide).get_trace(images)
     replayed = pyro.poutine.replay(model, trace=guide_trace)
     model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
+    guide_trace, model_trace = map(prune_subsample_sites, (guide_trace, model_trace))
     guide_trace.compute_log_prob()
     model_trace.compute_log_prob()
     reconstruction = -model_trace.nodes["image"]["log_prob"]

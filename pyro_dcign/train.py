@@ -110,6 +110,7 @@ class Trainer:
             elbo=load_elbo(config.elbo, num_particles=config.num_particles),
             handler=handler_of(config, run.code, run.guide),
             precision=precision_of(config, run.device),
+            tf32=config.precision == "tf32",
         )
         ratio = parse_ratio(config.ratio, run.code)
         self.schedule = Schedule(store.counts("train"), ratio, config.seed)

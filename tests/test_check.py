@@ -88,7 +88,7 @@ def test_a_wrong_guide_is_flagged_by_the_checks_meant_for_it(findings, name, che
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("halved", ["overconfident about azimuth: sd 0.5", "the truth lies in its tails"]),
+        ("halved", ["overconfident about azimuth: sd 0.", "the truth lies in its tails"]),
         ("doubled", ["too wide about azimuth: sd 2.", "the truth lies in its middle"]),
         ("shifted", ["misplaces azimuth: its mean is off by ", "reads it too high"]),
     ],

@@ -1,6 +1,7 @@
 """Generation: one seed, any number of workers, the same bytes; nothing half-written."""
 
 import functools
+import json
 
 import fake_scene
 import pytest
@@ -251,3 +252,15 @@ def test_rendering_alone_gives_back_the_threads(tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_set_made_before_plans_and_models_had_names_is_still_used(tmp_path):
+    recipe = Recipe("fake", counts(TYPES, train=1, intrinsic=1, test=1), side=8)
+    make(tmp_path / "set", recipe, load, workers=1, quiet=True)
+    manifest = tmp_path / "set" / "manifest.json"
+    old = json.loads(manifest.read_text())
+    for key in ("plan", "model", "device"):
+        del old["recipe"][key]
+    manifest.write_text(json.dumps(old))
+    broken = functools.partial(fake_scene.load, 0)
+    assert ensure(tmp_path / "set", recipe, broken, quiet=True).count("test", "light") == 1

@@ -13,6 +13,7 @@ from pyro_dcign.cli import main
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import bring
+from pyro_dcign.datasets.readers.forming import Labels, form
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 
@@ -125,6 +126,18 @@ def test_no_value_comes_twice_before_each_has_come_once(written, tmp_path):
             values, counts = minibatch.factors[minibatch.varying].unique(return_counts=True)
             assert len(values) == {"azimuth": 3, "elevation": 2, "light": 2}[minibatch.varying]
             assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.5])
+def test_a_rare_value_is_shown_before_a_common_one_comes_twice(tolerance):
+    """Ten images at 0 degrees, one at 10 and one at 20, of one thing: minibatches of three."""
+    azimuth = np.array([0.0] * 10 + [10, 20])
+    known = Labels({"azimuth": azimuth}, np.zeros(12, np.int64), np.zeros(12, bool))
+    options = {"split": "train", "size": 3, "most": 20, "tolerance": tolerance, "seed": (0, 0)}
+    found = form(known, "azimuth", **options)
+    assert len(found) > 1
+    for row in found:
+        assert sorted(azimuth[row]) == [0, 10, 20]
 
 
 @pytest.fixture

@@ -122,7 +122,8 @@ def ensure(
     if not (folder / FILE).exists():
         return make(folder, recipe, load, workers=workers, device=device, quiet=quiet)
     store = Store.open(folder)
-    wanted, found = recipe.as_dict(), store.manifest.recipe
+    # A set without a plan or a model is older than these words.
+    wanted, found = recipe.as_dict(), {"plan": "drawn", "model": "", **store.manifest.recipe}
     # Another version of the package, or another device, made it: good enough to train on.
     compared = [key for key in wanted if key not in ("version", "device")]
     differing = [key for key in compared if found.get(key) != wanted[key]]

@@ -1,0 +1,169 @@
+"""One run that times a training step side by side: what a user could pick instead, and ours."""
+
+import gc
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from pyro_dcign.config import Config
+from pyro_dcign.feed import Draws, Feed
+from pyro_dcign.minibatch import MINIBATCH, intensities
+from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
+from pyro_dcign.run import Run, build, handler_of, precision_of
+from pyro_dcign.scenes import FactorRange
+from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
+from pyro_dcign.svi import TypedSVI, adam, load_elbo
+
+FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
+OURS = "ours"
+RIVALS = ("plain Pyro", "plain PyTorch", "PyTorch with our tricks", OURS)
+BLOCK = 20
+"""Steps between two readings of the clock, where one call takes several."""
+
+
+class NoiseFeed(Feed):
+    """Pictures of noise in the device's memory, drawn as a data set's would be."""
+
+    def __init__(self, run: Run, *, rows: int = 64, seed: int = 0) -> None:
+        draw = torch.Generator().manual_seed(seed)
+        shape = (rows, MINIBATCH, run.config.side, run.config.side)
+        self.code = run.code
+        self.pixels = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8).to(run.device)
+        self.generator = draw
+
+    def draw(self, steps: int, minibatches: int) -> Draws:
+        """Any rows and types."""
+        factors, device = len(self.code.factors), self.pixels.device
+        shape = (steps, minibatches)
+        rows = torch.randint(len(self.pixels), shape, generator=self.generator)
+        types = torch.randint(factors, shape, generator=self.generator)
+        return Draws(rows.to(device), torch.nn.functional.one_hot(types, factors).bool().to(device))
+
+
+class Timing(NamedTuple):
+    """How long a step took.
+
+    Attributes:
+        ms: Median over the readings.
+        peak_mb: Most memory of a GPU that was in use, in 10⁶ bytes.
+    """
+
+    ms: float
+    peak_mb: float | None
+
+
+def typed_svi(run: Run) -> TypedSVI:
+    """What a fit of this configuration would train with."""
+    config, cuda = run.config, run.device.type == "cuda"
+    return TypedSVI(
+        run.model,
+        run.guide,
+        adam(run.modules.parameters(), learning_rate=config.learning_rate, capturable=cuda),
+        elbo=load_elbo(config.elbo, num_particles=config.num_particles),
+        handler=handler_of(config, run.code),
+        precision=precision_of(config, run.device),
+        tf32=config.precision == "tf32",
+    )
+
+
+def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
+    """Captured steps on a GPU, plain ones elsewhere."""
+    if feed.pixels.is_cuda:
+        return CapturedSteps(svi, feed, block=BLOCK, minibatches=minibatches)
+    return PlainSteps(svi, feed)
+
+
+def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[], Any], int]:
+    """What takes steps of a rival, and how many in one call."""
+    several = BLOCK if feed.pixels.is_cuda else 1
+    if name in RIVALS[2:]:
+        svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
+        steps = steps_of(svi, feed, minibatches)
+        return (lambda: steps(feed.draw(several, minibatches))), several
+    step = (plain_pyro if name == RIVALS[0] else plain_pytorch)(run)
+
+    def one() -> None:
+        draws = feed.draw(1, minibatches)
+        step(intensities(feed.pixels[draws.rows[0]].flatten(0, 1)), draws.active[0])
+
+    return one, 1
+
+
+def timing(take: Callable[[], Any], several: int, device: torch.device, seconds: float) -> Timing:
+    """The median time of a step over about that many seconds, after two calls to warm up."""
+    cuda = device.type == "cuda"
+
+    def clock() -> float:
+        if cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    take()
+    take()
+    readings: list[float] = []
+    end = clock() + seconds
+    while len(readings) < 3 or clock() < end:
+        start = clock()
+        take()
+        readings.append((clock() - start) * 1000 / several)
+    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else None
+    return Timing(statistics.median(readings), peak)
+
+
+def compare(
+    config: Config, minibatches: int, *, seconds: float = 3.0, rivals: Sequence[str] = RIVALS
+) -> dict[str, Any]:
+    """Milliseconds of a step of each rival on the same inputs, and how many times ours they take.
+
+    The rivals run one after another, each with the memory of the one before given back.
+    """
+    found: dict[str, Any] = {}
+    for name in rivals:
+        with tempfile.TemporaryDirectory() as folder:
+            run = build(Path(folder), config, FACTORS)
+        if run.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        torch.manual_seed(0)
+        take, several = taker(name, run, NoiseFeed(run), minibatches)
+        ms, peak = timing(take, several, run.device, seconds)
+        rate = minibatches * MINIBATCH / ms * 1000
+        found[name] = {"ms": ms, "images_per_second": rate, "peak_mb": peak}
+        del take, run
+    for each in found.values():
+        each["times_ours"] = each["ms"] / found[OURS]["ms"] if OURS in found else None
+    return {"images": minibatches * MINIBATCH, "minibatches": minibatches, "rivals": found}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where a measurement was taken."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """The comparisons as lines for a terminal, ratios first."""
+    lines = [
+        f"{'images a step':>13}  {'÷ ours':>7}  {'ms a step':>10}  {'images/s':>9}  {'MB':>6}  "
+    ]
+    for result in results:
+        for name, found in result["rivals"].items():
+            times, peak = found["times_ours"], found["peak_mb"]
+            lines.append(
+                f"{result['images']:>13}  {'–' if times is None else f'{times:.2f}':>7}  "
+                f"{found['ms']:>10.3f}  {found['images_per_second']:>9.0f}  "
+                f"{'–' if peak is None else f'{peak:.0f}':>6}  {name}"
+            )
+    return "\n".join(line.rstrip() for line in lines)
