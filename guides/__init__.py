@@ -7,5 +7,12 @@ paper's and the pattern to follow. Name a new one in :data:`GUIDES`.
 
 GUIDES = {
     "mean_field": "pyro_dcign.guides.mean_field:MeanField",
+    "low_rank": "pyro_dcign.guides.low_rank:LowRank",
+    "full_rank": "pyro_dcign.guides.full_rank:FullRank",
+    "flow": "pyro_dcign.guides.flow:Flow",
+    "semi_amortised": "pyro_dcign.guides.semi_amortised:SemiAmortised",
+    "auto": "pyro_dcign.guides.auto:Auto",
+    "product_of_experts": "pyro_dcign.guides.product_of_experts:ProductOfExperts",
+    "adaptive": "pyro_dcign.guides.adaptive:Adaptive",
 }
 """Where each shipped guide is defined."""

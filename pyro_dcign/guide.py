@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
@@ -28,6 +28,10 @@ class Guide(Protocol):
 
     It is built as ``GuideClass(encoder, code)``, owns the encoder and adds its own heads. It never
     observes the site ``image`` and never looks at other data than the images it is given.
+
+    Two things are optional. A guide that climbs the model's own ELBO has ``bind(model)``, called
+    once after both are built. A guide with weak supervision of its own has the attribute
+    ``groups``, which :class:`InGroups` sets during a training step, in the clamp's place.
     """
 
     def __init__(self, encoder: Encoder, code: GraphicsCode) -> None: ...
@@ -82,6 +86,26 @@ def _load_file(path: Path) -> Any:
             del sys.modules[alias]
             raise
     return sys.modules[alias]
+
+
+class InGroups(Messenger):
+    """A handler that tells a guide how its images form minibatches, while it runs.
+
+    It sets the guide's attribute ``groups`` to which factor varies in each minibatch (a tensor,
+    as for :class:`~pyro_dcign.clamp.Clamp`) and back to None, and touches no site.
+    """
+
+    def __init__(self, guide: Any, groups: Bool[Tensor, "*groups factors"]) -> None:
+        super().__init__()
+        self.guide, self.groups = guide, groups
+
+    def __enter__(self) -> Any:
+        self.guide.groups = self.groups
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> Any:
+        self.guide.groups = None
+        return super().__exit__(*exception)
 
 
 class AtMean(Messenger):

@@ -18,7 +18,7 @@ from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config, configure, settings_of
 from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange
-from pyro_dcign.guide import load_guide
+from pyro_dcign.guide import InGroups, load_guide
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Decoder, Encoder
 from pyro_dcign.scenes import FactorRange
@@ -68,10 +68,15 @@ def code_of(config: Config, factors: Mapping[str, FactorRange]) -> GraphicsCode:
     return GraphicsCode(sizes, intrinsic)
 
 
-def handler_of(config: Config, code: GraphicsCode) -> Handler | None:
-    """What wraps the guide in a training step, or None for an entangled code."""
+def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler | None:
+    """What wraps the guide in a training step, or None for an entangled code.
+
+    A guide with weak supervision of its own (``groups``) takes the clamp's place.
+    """
     if config.clamp == "none":
         return None
+    if hasattr(guide, "groups"):
+        return partial(InGroups, guide)
     if config.clamp == "exchange":
         return partial(Exchange, code)
     options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
@@ -133,6 +138,8 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
             raise InputError(str(error)) from None
         model = Model(decoder, code, likelihood=config.likelihood)
         guide = guide_class(encoder, code)
+        if hasattr(guide, "bind"):
+            guide.bind(model)
     modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
     modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(folder, config, factors, code, model, guide, device)

@@ -98,7 +98,9 @@ class Trainer:
                 f"{', '.join(store.factors)}; use the data that the run began with"
             )
         self.run = run
+        # A guide whose work differs between calls says that it cannot be captured.
         cuda = run.device.type == "cuda"
+        captured = cuda and getattr(run.guide, "capturable", True)
         parameters = list(run.modules.parameters())
         self.optimizer = adam(parameters, learning_rate=config.learning_rate, capturable=cuda)
         self.svi = TypedSVI(
@@ -106,7 +108,7 @@ class Trainer:
             run.guide,
             self.optimizer,
             elbo=load_elbo(config.elbo, num_particles=config.num_particles),
-            handler=handler_of(config, run.code),
+            handler=handler_of(config, run.code, run.guide),
             precision=precision_of(config, run.device),
             tf32=config.precision == "tf32",
         )
@@ -122,7 +124,7 @@ class Trainer:
         self.block = 200 if cuda else 10
         self.steps: Steps = (
             CapturedSteps(self.svi, self.feed, block=self.block, minibatches=config.minibatches)
-            if cuda
+            if captured
             else PlainSteps(self.svi, self.feed)
         )
 

@@ -17,6 +17,8 @@ COMMANDS = {
     "fit": "Train a network and say what it learned.",
     "data": "Make, import, check and show data sets.",
     "evaluate": "Measure how well a run reconstructs, disentangles and edits.",
+    "check": "Say in plain words whether the posterior is right.",
+    "compare": "Train guides on the same data, seeds and order: one table.",
     "render": "Re-render a picture under other poses and lights.",
     "doctor": "Show versions and devices, and what a fit here would use.",
 }

@@ -1,8 +1,33 @@
 """``pyro-dcign evaluate``: the measures of a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pyro_dcign.datasets.plain import EvaluationSet
+    from pyro_dcign.run import Run
+
+
+def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
+    """The test split of a folder, all images of a FILE.npz, or the test split of the run's own.
+
+    Raises:
+        ClickException: None is named, and the run's own data are not here.
+    """
+    from pyro_dcign.datasets.plain import evaluation_set, read_npz
+    from pyro_dcign.datasets.store import Store
+
+    own = Path(run.config.data) if run.config.data else None
+    if data is None and (own is None or not own.is_dir()):
+        raise click.ClickException(
+            f"{run.folder} was trained on {str(own or 'data of its own')!r}, which is not here; "
+            "name a folder or FILE.npz with --data"
+        )
+    chosen = data or own
+    assert chosen is not None
+    return read_npz(chosen) if chosen.is_file() else evaluation_set(Store.open(chosen))
 
 
 @click.command()
@@ -30,22 +55,11 @@ def evaluate(run: Path, data: Path | None, device: str, as_json: bool) -> None:
 
     from pyro_dcign.calibration import open_calibration
     from pyro_dcign.checkpoint import load_parameters
-    from pyro_dcign.datasets.plain import evaluation_set, read_npz
-    from pyro_dcign.datasets.store import Store
     from pyro_dcign.evaluate import evaluate as measure
     from pyro_dcign.run import open_run
     from pyro_dcign.table import table
 
     opened = open_run(run, device=device)
     load_parameters(opened)
-    own = Path(opened.config.data) if opened.config.data else None
-    if data is None and (own is None or not own.is_dir()):
-        raise click.ClickException(
-            f"{run} was trained on {str(own or 'data of its own')!r}, which is not here; "
-            "name a folder or FILE.npz with --data"
-        )
-    chosen = data or own
-    assert chosen is not None
-    images = read_npz(chosen) if chosen.is_file() else evaluation_set(Store.open(chosen))
-    measures = measure(opened, images, open_calibration(opened))
+    measures = measure(opened, images_of(opened, data), open_calibration(opened))
     click.echo(json.dumps(measures, allow_nan=False) if as_json else table(measures))

@@ -1,0 +1,72 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What does it make of your own image?
+#
+# Set `PYRO_DCIGN_IMAGE` to a picture: frontal, on a dark ground, as the training heads are. Without
+# one, an unseen head of the test set stands in.
+
+# %%
+# %matplotlib inline
+import os
+from pathlib import Path
+
+from pyro_dcign.calibration import open_calibration
+from pyro_dcign.checkpoint import load_parameters
+from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.run import open_run
+
+FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces-small-mean-seed0"))
+run = open_run(FOLDER, device="cpu")
+load_parameters(run)
+images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
+calibration = open_calibration(run)
+
+# %%
+import torch
+
+from pyro_dcign.codes import decode, encode
+from pyro_dcign.figures.pictures import sweep, sweep_values
+from pyro_dcign.minibatch import intensities
+from pyro_dcign.rerender import read_picture, strip
+
+if path := os.environ.get("PYRO_DCIGN_IMAGE"):
+    pixels, _ = read_picture(Path(path), run.config.side)
+else:
+    pixels = images.pixels[0]
+views = {}
+for factor in calibration.curves:
+    values = sweep_values(run.factors[factor])
+    turned = sweep(run, calibration, pixels, factor, torch.tensor(values))
+    views[factor] = (values, turned)
+strip(intensities(pixels[None]), decode(run, encode(run, pixels[None])), views)
+
+# %% [markdown]
+# What the code says of it, with the guide's own uncertainty:
+
+# %%
+from pyro_dcign.codes import undisturbed
+from pyro_dcign.importance import draw_codes
+
+with undisturbed(run):
+    codes = draw_codes(run, intensities(pixels[None]), 500)[:, 0]
+for factor in calibration.curves:
+    read = calibration.factor_values(factor, codes)
+    low, high = read.quantile(torch.tensor([0.05, 0.95])).tolist()
+    print(f"{factor}: {read.median():.0f}, 90 % of draws from {low:.0f} to {high:.0f}")
+
+# %% [markdown]
+# **Answer.** An edited photograph is the network's guess: it has seen rendered heads only, so read
+# the interval above together with what `calibrated.ipynb` says about the guide's confidence.

@@ -1,0 +1,98 @@
+"""``pyro-dcign check``: is the posterior right?"""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of typed minibatches, or FILE.npz of labelled images.  [default: the run's own]",
+)
+@click.option("--images", type=click.IntRange(1), help="Images for k̂.  [default: 64]")
+@click.option("--draws", type=click.IntRange(100), help="Draws of each.  [default: 1000]")
+@click.option("--simulations", type=click.IntRange(20), help="For SBC.  [default: 400]")
+@click.option("--nuts", type=click.IntRange(0), help="Images that NUTS runs on.  [default: 2]")
+@click.option(
+    "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 150]"
+)
+@click.option("--seed", default=0, show_default=True, help="Of every draw.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def check(
+    run: Path,
+    *,
+    data: Path | None,
+    images: int | None,
+    draws: int | None,
+    simulations: int | None,
+    nuts: int | None,
+    nuts_draws: int | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Say in plain words whether RUN's posterior is right.
+
+    On images of identities that it was not trained on: k̂ and the importance-weighted bound, the
+    amortisation gap, simulation-based calibration, NUTS with the decoder fixed, and the aggregate
+    posterior. Nothing is trained. Writes RUN/posterior.nc (ArviZ), RUN/check.npz and
+    RUN/figures/check-*.png.
+    """
+    import json
+    from dataclasses import replace
+
+    import torch
+
+    from pyro_dcign import arviz_bridge
+    from pyro_dcign.check import Effort, measure
+    from pyro_dcign.checkpoint import load_parameters
+    from pyro_dcign.cli.evaluate import images_of
+    from pyro_dcign.figures.checks import write_check_figures
+    from pyro_dcign.findings import page
+    from pyro_dcign.posterior import FILE, posterior_data
+    from pyro_dcign.run import open_run
+    from pyro_dcign.verdicts import judge
+
+    opened = open_run(run, device=device)
+    load_parameters(opened)
+    chosen = images_of(opened, data)
+    given = {
+        "images": images,
+        "draws": draws,
+        "simulations": simulations,
+        "reference": nuts,
+        "reference_draws": nuts_draws,
+    }
+    effort = replace(Effort(), **{k: v for k, v in given.items() if v is not None})
+    findings = measure(
+        opened, chosen, effort=effort, seed=seed, say=lambda text: click.echo(text, err=True)
+    )
+    verdicts = judge(findings)
+    findings.save(run / "check.npz")
+    order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:100]
+    kept = replace(
+        chosen,
+        pixels=chosen.pixels[order],
+        factors={name: values[order] for name, values in chosen.factors.items()},
+        identity=chosen.identity[order],
+    )
+    arviz_bridge.save(posterior_data(opened, kept, draws=200, seed=seed), run / FILE)
+    figures = write_check_figures(findings, opened.figures)
+    if as_json:
+        found = [vars(v) | {"figures": dict(v.figures)} for v in verdicts]
+        flagged = sum(v.ok is False for v in verdicts)
+        said = {"run": str(run), "arviz": arviz_bridge.VERSION, "flagged": flagged}
+        click.echo(json.dumps({**said, "verdicts": found}, allow_nan=False))
+    else:
+        click.echo(page(verdicts))
+        click.echo(f"\n{run / FILE} (ArviZ); pictures: {', '.join(p.name for p in figures)}")

@@ -1,0 +1,254 @@
+"""Guides side by side: the same data, seeds, order of minibatches and number of steps for each."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student  # type: ignore[attr-defined]
+
+from pyro_dcign.arviz_bridge import pareto_k
+from pyro_dcign.calibration import Calibration, calibrate, open_calibration, write_calibration
+from pyro_dcign.checkpoint import load_parameters
+from pyro_dcign.config import Config
+from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.evaluate import evaluate
+from pyro_dcign.guide import load_guide
+from pyro_dcign.importance import bounds, importance
+from pyro_dcign.run import Run, build, open_run, write_run_config
+from pyro_dcign.train import METRICS, Trainer
+
+GUIDES = (
+    "mean_field",
+    "low_rank",
+    "full_rank",
+    "flow",
+    "semi_amortised",
+    "product_of_experts",
+    "adaptive",
+)
+"""Compared by default; ``auto`` takes a hundred times as long, and has to be asked for."""
+
+COLUMNS: dict[str, tuple[str, float, int]] = {
+    "elbo": ("ELBO, nats", 1.0, 1),
+    "bound": ("importance bound, nats", 1.0, 1),
+    "khat": ("k̂ extrinsic, median", 1.0, 2),
+    "khat_joint": ("k̂ joint, median", 1.0, 2),
+    "mse": ("mse, 1e-4", 1e4, 1),
+    "spearman": ("spearman", 1.0, 3),
+    "leakage": ("leakage, drawn", 1.0, 2),
+    "rerender_ratio": ("edited / reconstr.", 1.0, 2),
+    "mig": ("MIG", 1.0, 3),
+    "dci": ("DCI-D", 1.0, 3),
+    "sap": ("SAP", 1.0, 3),
+    "ms_a_step": ("ms a step", 1.0, 1),
+}
+"""Heading, factor and digits of each measure of the table."""
+
+ROW = "compare.json"
+Row = dict[str, Any]
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How many images and draws the importance weights of a run take."""
+
+    images: int = 48
+    draws: int = 500
+
+
+def config_of(base: Config, guide: str, seed: int) -> Config:
+    """The base configuration with another guide and seed.
+
+    A guide that is clamped on its draw only (it says ``clamp_on = "draw"``) gets the mean clamp
+    there; everything else is as for the others.
+    """
+    config = dataclasses.replace(base, guide=guide, seed=seed)
+    only = getattr(load_guide(guide), "clamp_on", None)
+    if only is None or base.clamp == "none":
+        return config
+    clamp = "mean" if base.clamp == "exchange" else base.clamp
+    return dataclasses.replace(config, clamp=clamp, clamp_on=only)
+
+
+def supervision_of(run: Run) -> str:
+    """What tied latents to factors: the clamp, or the guide's own way."""
+    if run.config.clamp != "none" and hasattr(run.guide, "groups"):
+        return "its own"
+    on = " on draws" if run.config.clamp_on == "draw" else ""
+    return run.config.clamp + (on if run.config.clamp != "none" else "")
+
+
+def fit_and_measure(
+    base: Config,
+    store: Store,
+    guides: Sequence[str],
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    size: Size | None = None,
+    say: Say = lambda text: None,
+) -> list[Row]:
+    """Train each guide with each seed in ``folder/GUIDE-seedN``, and measure it; a row a run.
+
+    Seeds are the outer loop, so an interrupted comparison compares what it has; a run that was
+    measured before is read, not trained again. Every run draws from its own seed.
+
+    Raises:
+        InputError: A guide that is not known, before any is trained.
+    """
+    configs = [config_of(base, guide, seed) for seed in seeds for guide in guides]
+    rows = []
+    for config in configs:
+        where = folder / f"{Path(config.guide).name.replace(':', '-')}-seed{config.seed}"
+        kept = where / ROW
+        if kept.is_file() and open_run(where).config == dataclasses.replace(
+            config, data=str(store.folder)
+        ):
+            say(f"{where}: measured before")
+            rows.append(json.loads(kept.read_text(encoding="utf-8")))
+            continue
+        say(f"{where}: {config.steps} steps")
+        run = build(where, dataclasses.replace(config, data=str(store.folder)), store.factors)
+        write_run_config(run)
+        (where / METRICS).unlink(missing_ok=True)
+        seconds = 0.0
+        with _own_generators(run):
+            for record in Trainer(run, store).records():
+                seconds = record.seconds
+        calibration = calibrate(run, evaluation_set(store, "train"))
+        write_calibration(calibration, where)
+        row = measured(run, evaluation_set(store), calibration, size=size)
+        row["ms_a_step"] = 1000 * seconds / config.steps
+        kept.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        rows.append(row)
+    return rows
+
+
+def _own_generators(run: Run) -> Any:
+    """What training draws is drawn from a fork, so one run never shifts another's numbers."""
+    devices = [run.device] if run.device.type == "cuda" else []
+    return torch.random.fork_rng(devices=devices)
+
+
+def measure_run(folder: Path, images: EvaluationSet | None, *, size: Size | None = None) -> Row:
+    """A row for a run that was trained before, on these images or its own data's test split."""
+    run = open_run(folder)
+    load_parameters(run)
+    images = images or evaluation_set(Store.open(run.config.data))
+    row = measured(run, images, open_calibration(run), size=size)
+    return row | {"ms_a_step": _recorded_ms(folder)}
+
+
+def _recorded_ms(folder: Path) -> float | None:
+    path = folder / METRICS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not lines:
+        return None
+    last = json.loads(lines[-1])
+    return float(1000 * last["seconds"] / last["step"]) if last["seconds"] else None
+
+
+def measured(
+    run: Run, images: EvaluationSet, calibration: Calibration, *, size: Size | None = None
+) -> Row:
+    """Every measure of one run: the mean over factors where there is one for each."""
+    size = size or Size()
+    found = evaluate(run, images, calibration)
+    order = np.random.default_rng(0).permutation(len(images))[: size.images]
+    pixels = images.resized(run.config.side).pixels[torch.from_numpy(order)]
+    joint = importance(run, pixels, draws=size.draws).log_weights
+    block = importance(run, pixels, draws=size.draws, extrinsic=True).log_weights
+    elbo, bound = bounds(joint)
+    factors = found["factors"].values()
+    return {
+        "guide": run.config.guide,
+        "supervision": supervision_of(run),
+        "seed": run.config.seed,
+        "steps": run.config.steps,
+        "elbo": float(elbo.mean()),
+        "bound": float(bound.mean()),
+        "khat": float(np.median(pareto_k(block))),
+        "khat_joint": float(np.median(pareto_k(joint))),
+        "mse": found["mse"]["value"],
+        "spearman": _mean(v["spearman"] or v["circular_r2"] for v in factors),
+        "leakage": _mean(v["leakage"] for v in factors),
+        "rerender_ratio": _mean(v["rerender_ratio"] for v in factors),
+        "mig": found["mig"],
+        "dci": (found["dci"] or {}).get("disentanglement"),
+        "sap": found["sap"],
+    }
+
+
+def _mean(intervals: Iterable[Mapping[str, float] | None]) -> float | None:
+    values = [interval["value"] for interval in intervals if interval is not None]
+    return float(np.mean(values)) if values else None
+
+
+def summarise(rows: Sequence[Row]) -> list[Row]:
+    """One row for each guide and its supervision: mean over seeds with a 95 % t interval.
+
+    A single seed has no interval: ``low`` and ``high`` are None.
+    """
+    groups: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["guide"], row["supervision"], row["steps"]), []).append(row)
+    return [
+        {
+            "guide": guide,
+            "supervision": supervision,
+            "steps": steps,
+            "seeds": sorted(row["seed"] for row in members),
+            **{name: _interval([row[name] for row in members]) for name in COLUMNS},
+        }
+        for (guide, supervision, steps), members in groups.items()
+    ]
+
+
+def _interval(values: Sequence[float | None]) -> dict[str, float | None] | None:
+    known = np.array([value for value in values if value is not None and np.isfinite(value)])
+    if not len(known):
+        return None
+    mean = float(known.mean())
+    if len(known) == 1:
+        return {"value": mean, "low": None, "high": None}
+    half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A line a run."""
+    names = ["guide", "supervision", "seed", "steps", *COLUMNS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: row.get(name) for name in names} for row in rows)
+    return text.getvalue()
+
+
+def as_table(summary: Sequence[Row]) -> str:
+    """Markdown: a row a guide, value ± half the interval over seeds."""
+    heads = ["guide", "supervision", "seeds", *(heading for heading, _, _ in COLUMNS.values())]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
+    for row in summary:
+        cells = [row["guide"], row["supervision"], str(len(row["seeds"]))]
+        for name, (_, factor, digits) in COLUMNS.items():
+            cells.append(_cell(row[name], factor, digits))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(found: Mapping[str, float | None] | None, factor: float, digits: int) -> str:
+    if found is None or found["value"] is None:
+        return "–"
+    text = f"{found['value'] * factor:.{digits}f}"
+    if found["high"] is not None:
+        text += f" ± {(found['high'] - found['value']) * factor:.{digits}f}"
+    return text
