@@ -18,6 +18,7 @@ COMMANDS = {
     "data": "Make, import, check and show data sets.",
     "evaluate": "Measure how well a run reconstructs, disentangles and edits.",
     "render": "Re-render a picture under other poses and lights.",
+    "bench": "Time a training step beside what a user could run instead.",
     "doctor": "Show versions and devices, and what a fit here would use.",
 }
 """Each command's one-line help; its function of the same name lives in the module of that name."""
