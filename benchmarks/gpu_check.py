@@ -36,7 +36,7 @@ def part(name, function, *arguments):
 
 
 def error(found, wanted):
-    wanted = wanted.double()
+    found, wanted = found.detach(), wanted.detach().double()
     return float((found.double() - wanted).norm() / wanted.norm())
 
 

@@ -112,9 +112,13 @@ class UnpoolConv2d(nn.Module):
     def folded(self) -> tuple[Tensor, Tensor]:
         """Kernel (4·outputs, inputs, taps, taps) and bias of the convolution on the small map."""
         assert self.bias is not None
+        maps, inputs, kernel, _ = self.weight.shape
         taps = self.folding.to(self.weight.dtype)
-        kernel = torch.einsum("pat,qbs,oits->opqiab", taps, taps, self.weight)
-        return kernel.flatten(0, 2), self.bias.repeat_interleave(4)
+        both = torch.einsum("pas,qbt->pqabst", taps, taps).reshape(-1, kernel**2)
+        # One product on the parameter as it lies in memory, channels last, and so is its result.
+        last = self.weight.permute(0, 2, 3, 1).reshape(maps, kernel**2, inputs)
+        folded = torch.matmul(both, last).reshape(4 * maps, *taps.shape[1:2] * 2, inputs)
+        return folded.permute(0, 3, 1, 2), self.bias.repeat_interleave(4)
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
         """The unpooled and convolved maps."""

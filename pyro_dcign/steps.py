@@ -1,20 +1,37 @@
 """A block of typed steps: run one by one, or captured once on CUDA and replayed."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyro
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pyro_dcign.clamp import Active
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.minibatch import intensities
-from pyro_dcign.svi import Losses, TypedSVI
+from pyro_dcign.minibatch import Images, intensities
+from pyro_dcign.svi import Losses
 
 History = Float[Tensor, "steps 2 minibatches"]
 """Mean reconstruction and KL terms of an image, for each step and each of its minibatches."""
 
 
+@runtime_checkable
+class Typed(Protocol):
+    """What takes a typed step: :class:`TypedSVI`, or the rival without Pyro of a benchmark."""
+
+    optimizer: torch.optim.Optimizer
+
+    def gradients(self, images: Images, active: Active) -> Losses:
+        """Losses of a step; gradients are added to the parameters'."""
+        ...
+
+    def step(self, images: Images, active: Active) -> Losses:
+        """One update of every parameter."""
+        ...
+
+
+@runtime_checkable
 class Steps(Protocol):
     """Takes a block of steps and returns their losses, still on the device."""
 
@@ -28,9 +45,9 @@ def _means(losses: Losses, minibatches: int) -> Float[Tensor, "2 minibatches"]:
 
 
 class PlainSteps:
-    """One :meth:`TypedSVI.step` after another."""
+    """One :meth:`Typed.step` after another."""
 
-    def __init__(self, svi: TypedSVI, feed: Feed) -> None:
+    def __init__(self, svi: Typed, feed: Feed) -> None:
         self.svi, self.feed = svi, feed
 
     def __call__(self, draws: Draws) -> History:
@@ -57,7 +74,7 @@ class CapturedSteps:
         minibatches: In each step.
     """
 
-    def __init__(self, svi: TypedSVI, feed: Feed, *, block: int, minibatches: int) -> None:
+    def __init__(self, svi: Typed, feed: Feed, *, block: int, minibatches: int) -> None:
         self.svi, self.feed, self.minibatches = svi, feed, minibatches
         device = feed.pixels.device
         factors = len(feed.code.factors)

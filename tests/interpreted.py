@@ -1,0 +1,145 @@
+"""Prints the relative error of each kernel from the plain path; needs TRITON_INTERPRET=1."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+import torch.nn.functional as F
+
+from pyro_dcign import clamp as clamp_module
+from pyro_dcign import fused, networks, svi
+from pyro_dcign.clamp import clamp
+from pyro_dcign.config import Config
+from pyro_dcign.kernels.densities import bernoulli_log_prob, normal_log_prob
+from pyro_dcign.kernels.first import first
+from pyro_dcign.kernels.fold import fold
+from pyro_dcign.kernels.pool import pool
+from pyro_dcign.kernels.pull import clamp_both
+from pyro_dcign.kernels.shuffle import shuffle
+from pyro_dcign.networks import UnpoolConv2d
+from pyro_dcign.run import build, handler_of
+from pyro_dcign.scenes import FactorRange
+
+ERRORS = {}
+FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "light")}
+
+
+def error(found, wanted):
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-12))
+
+
+def against(name, ours, plain, *inputs):
+    """Largest error of the value and of each gradient, relative to that tensor's largest entry."""
+    held = [x.detach().requires_grad_() for x in inputs]
+    wanted, found = plain(*held), ours(*held)
+    up = torch.randn_like(wanted)
+    pairs = [(found.detach(), wanted.detach())]
+    pairs += zip(
+        torch.autograd.grad(found, held, up), torch.autograd.grad(wanted, held, up), strict=True
+    )
+    ERRORS[name] = max(error(a, b) for a, b in pairs)
+
+
+def layers():
+    for name, maps, size in (("", 6, 10), ("_grey", 1, 10), ("_cropped", 8, 9)):
+        layer = UnpoolConv2d(5, maps, 7).to(memory_format=torch.channels_last)
+
+        def ours(x, w, b, size=size, relu=maps > 1):
+            y = F.conv2d(x, fold(w, torch.float32))
+            return shuffle(y, b, size=size, relu=relu, dtype=torch.float32)
+
+        def plain(x, w, b, size=size, relu=maps > 1):
+            y = F.conv2d(F.interpolate(x, scale_factor=2), w, b)[..., :size, :size]
+            return F.relu(y) if relu else y
+
+        against(f"unpool{name}", ours, plain, torch.randn(2, 5, 8, 8), layer.weight, layer.bias)
+
+    def pooled(y, b):
+        return F.relu(F.max_pool2d(y + b[:, None, None], 2))
+
+    against("pool", pool, pooled, torch.randn(2, 32, 8, 8), torch.randn(32))
+    against("pool_odd", pool, pooled, torch.randn(2, 5, 9, 9), torch.randn(5))
+    x = torch.rand(3, 1, 19, 19)
+    against(
+        "first",
+        lambda w, b: first(x, w, b, torch.float32),
+        lambda w, b: pooled(F.conv2d(x, w), b),
+        torch.randn(40, 1, 5, 5),
+        torch.randn(40),
+    )
+
+
+def densities():
+    def plain(z, loc, scale):
+        return torch.distributions.Normal(loc, scale).log_prob(z).sum(-1)
+
+    z, loc, scale = torch.randn(3, 7), torch.randn(3, 7), torch.rand(3, 7) + 0.1
+    against("normal", normal_log_prob, plain, z, loc, scale)
+    zero, one = (torch.full((), float(v)).expand(3, 7) for v in (0, 1))
+    against(
+        "normal_prior", lambda z: normal_log_prob(z, zero, one), lambda z: plain(z, zero, one), z
+    )
+    x = torch.rand(3, 1, 50, 50)
+
+    def entropy(y):
+        return -F.binary_cross_entropy_with_logits(y, x, reduction="none").flatten(1).sum(1)
+
+    against("bernoulli", lambda y: bernoulli_log_prob(y, x), entropy, torch.randn(3, 1, 50, 50) * 5)
+    # A column of a matrix, as a step gives it.
+    active = torch.tensor([[True, False], [False, True]])[:, 0]
+    for to in ("mean", "first"):
+
+        def ours(both, to=to):
+            held = clamp_both(both[:, :7], both[:, 7:], active, strength=0.01, first=to == "first")
+            return torch.cat(held, 1)
+
+        def held(both, to=to):
+            return clamp(both.unflatten(0, (2, 3)), active.view(2, 1, 1), to=to).flatten(0, 1)
+
+        against(f"clamp_{to}", ours, held, torch.randn(6, 14))
+
+
+def step(elbo, kind, kernels):
+    for module in (networks, clamp_module, svi, fused):
+        module.usable = lambda x: kernels
+    torch.backends.cuda.matmul.allow_tf32 = True  # the interpreter rounds nothing
+    config = Config(
+        side=24,
+        encoder_maps=(4, 3),
+        decoder_maps=(3, 4, 1),
+        decoder_kernels=(5, 7),
+        latents=7,
+        device="cpu",
+        clamp=kind,
+    )
+    run = build(Path(tempfile.gettempdir()), config, FACTORS)
+    images = torch.rand(6, 1, 24, 24, generator=torch.Generator().manual_seed(1))
+    active = torch.stack([run.code.active("azimuth"), run.code.active("intrinsic")])
+    typed = svi.TypedSVI(
+        run.model,
+        run.guide,
+        svi.adam(run.modules.parameters()),
+        elbo=svi.load_elbo(elbo),
+        handler=handler_of(config, run.code),
+    )
+    torch.manual_seed(1)
+    losses = typed.gradients(images, active)
+    return [sum(losses), *(p.grad for p in run.modules.parameters())]
+
+
+def steps():
+    for short, elbo in (("trace", "Trace_ELBO"), ("mean_field", "TraceMeanField_ELBO")):
+        for kind in ("mean", "first", "exchange", "none"):
+            pairs = zip(step(elbo, kind, True), step(elbo, kind, False), strict=True)
+            ERRORS[f"step_{short}_{kind}"] = max(error(a, b) for a, b in pairs)
+
+
+torch.manual_seed(0)
+layers()
+densities()
+steps()
+sys.stdout.write(json.dumps(ERRORS))

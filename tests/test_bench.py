@@ -1,0 +1,91 @@
+"""Laws of the benchmark: every rival takes a true step on the same network, and is timed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_dcign.bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table, taker, typed_svi
+from pyro_dcign.cli import main
+from pyro_dcign.config import PRESETS, Config
+from pyro_dcign.minibatch import intensities
+from pyro_dcign.rivals import PlainVAE, Tricks
+from pyro_dcign.run import build
+
+TINY = Config(
+    side=16,
+    encoder_maps=(4, 3),
+    encoder_kernel=3,
+    decoder_maps=(3, 4, 1),
+    decoder_kernels=(3, 5),
+    latents=6,
+    device="cpu",
+    precision="float32",
+)
+
+
+def test_a_rivals_network_is_the_runs(tmp_path) -> None:
+    run = build(tmp_path, TINY, FACTORS)
+    vae = PlainVAE(run)
+    ours = list(run.modules.parameters())
+    theirs = [*vae.decoder.parameters(), *vae.encoder.parameters()]
+    theirs += [*vae.loc.parameters(), *vae.log_variance.parameters()]
+    assert sorted(tuple(p.shape) for p in theirs) == sorted(tuple(p.shape) for p in ours)
+    images = torch.rand(2, 1, 16, 16)
+    assert vae.decoder(vae.encode(images)[0]).shape == images.shape
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_takes_steps(name: str, tmp_path) -> None:
+    run = build(tmp_path, TINY, FACTORS)
+    take, several = taker(name, run, NoiseFeed(run, rows=4), 2)
+    take()
+    assert several == 1
+
+
+def test_what_pyro_costs_is_measured_against_the_same_step(tmp_path) -> None:
+    losses, gradients = [], []
+    for kind in ("ours", "tricks"):
+        run = build(tmp_path, TINY, FACTORS)
+        with torch.no_grad():  # no noise: the two draw in another order
+            run.guide.log_variance.weight.zero_()
+            run.guide.log_variance.bias.fill_(-30)
+        svi = typed_svi(run) if kind == "ours" else Tricks(run, torch.float32)
+        feed = NoiseFeed(run, rows=4)
+        draws = feed.draw(1, 2)
+        images = intensities(feed.pixels[draws.rows[0]].flatten(0, 1))
+        terms = svi.gradients(images, draws.active[0])
+        losses.append(terms.reconstruction)
+        gradients.append([p.grad for n, p in run.modules.named_parameters() if "decoder" in n])
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-3)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+def test_ratios_are_times_ours() -> None:
+    found = compare(TINY, 1, seconds=0.01, rivals=RIVALS[1:])["rivals"]
+    assert found[OURS]["times_ours"] == 1
+    wanted = found["plain PyTorch"]["ms"] / found[OURS]["ms"]
+    assert found["plain PyTorch"]["times_ours"] == wanted
+    assert "plain PyTorch" in table([{"images": 20, "rivals": found}])
+
+
+def test_bench_prints_json_and_draws(tmp_path, monkeypatch, capsys) -> None:
+    small = dataclasses.replace(TINY, preset="small")
+    monkeypatch.setitem(PRESETS, "small", small)
+    figure = tmp_path / "speed.png"
+    words = ["bench", "--preset", "small", "--device", "cpu", "--json", "--seconds", "0.01"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--minibatches", "1", "--figure", str(figure)])
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["results"][0]["rivals"]) == list(RIVALS)
+    assert Path(figure).stat().st_size > 1000
+
+
+@pytest.mark.parametrize("words", [["--minibatches", "1,x"], ["--seconds", "-1"]])
+def test_bench_refuses_numbers_that_are_none(words, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--preset", "small", *words])
+    assert capsys.readouterr().err.startswith("Error: expected")
