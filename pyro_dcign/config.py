@@ -29,6 +29,7 @@ class Config:
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
         strength: Factor of the mean pull.
+        start: random (paper), or principal: extrinsic latents along their principal component.
         ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         num_particles: Draws of each code for the ELBO's estimate.
@@ -57,6 +58,7 @@ class Config:
     clamp: str = "mean"
     clamp_on: str = "parameters"
     strength: float = 0.01
+    start: str = "random"
     ratio: str = "1:10"
     elbo: str = "Trace_ELBO"
     num_particles: int = 1
@@ -95,10 +97,11 @@ PRESETS: dict[str, Config] = {
         likelihood="normal",
         clamp="exchange",
         strength=1.0,
+        start="principal",
         ratio="1:1",
         learning_rate=1e-3,
         decay=0.5,
-        steps=12_000,
+        steps=9000,
         checkpoint_every=2000,
     ),
 }
@@ -107,6 +110,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
     "clamp": ("mean", "first", "exchange", "none"),
+    "start": ("random", "principal"),
     "clamp_on": ("parameters", "draw"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
     "device": ("auto", "cpu", "cuda"),

@@ -1,6 +1,6 @@
 """Feeding: scheduled minibatches as tensors on the device, a block of steps at a time."""
 
-from collections.abc import Mapping
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -44,11 +44,13 @@ class Feed:
         self.pixels: UInt8[Tensor, "rows images height width"] = torch.cat(
             [blocks[varying].pixels for varying in code.factors]
         ).to(device)
-        self.first: Mapping[str, int] = {}
-        start = 0
-        for varying in code.factors:
-            self.first = {**self.first, varying: start}
-            start += len(blocks[varying].pixels)
+        counts = [len(blocks[varying].pixels) for varying in code.factors]
+        self.counts = dict(zip(code.factors, counts, strict=True))
+        self.first = dict(zip(code.factors, accumulate(counts, initial=0), strict=False))
+
+    def rows(self, varying: str) -> UInt8[Tensor, "minibatches images height width"]:
+        """Every minibatch of one type."""
+        return self.pixels[self.first[varying] :][: self.counts[varying]]
 
     def draw(self, steps: int, minibatches: int) -> Draws:
         """The schedule's next minibatches, for that many steps."""

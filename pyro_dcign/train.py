@@ -15,6 +15,7 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.run import Run, handler_of, precision_of
+from pyro_dcign.start import start_principal
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
 
@@ -121,6 +122,8 @@ class Trainer:
         if resume and (state := restore(run, self.optimizer)):
             self.step = state["step"]
             self.schedule.load_state_dict(state["schedule"])
+        elif config.start == "principal":
+            start_principal(run, self.feed)
         self.block = 200 if cuda else 10
         self.steps: Steps = (
             CapturedSteps(self.svi, self.feed, block=self.block, minibatches=config.minibatches)

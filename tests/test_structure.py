@@ -24,6 +24,7 @@ ORDER = [
     "config",
     "run",
     "feed",
+    "start",
     "steps",
     "checkpoint",
     "train",
