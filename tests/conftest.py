@@ -1,5 +1,19 @@
 """Shapes are checked at run time in every test."""
 
+import pytest
 from jaxtyping import install_import_hook
 
 _hook = install_import_hook("pyro_dcign", "shapes.check")
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Typed minibatches of the fake scene at 16 pixels."""
+    from fake_scene import FakeScene, load
+
+    from pyro_dcign.datasets.generate import make
+    from pyro_dcign.datasets.recipe import Recipe, counts
+
+    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
+    recipe = Recipe("fake", number, side=16, size=6)
+    return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)

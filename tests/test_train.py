@@ -5,46 +5,12 @@ import json
 
 import pytest
 import torch
-from fake_scene import FakeScene, load
+from tiny import TINY, trained
 
 from pyro_dcign.checkpoint import load_parameters, sound_checkpoints
-from pyro_dcign.config import Config
-from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.recipe import Recipe, counts
-from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.run import Run, build
 from pyro_dcign.train import METRICS, Trainer
-
-TINY = Config(
-    side=16,
-    encoder_maps=(6, 6),
-    encoder_kernel=3,
-    decoder_maps=(6, 6, 1),
-    decoder_kernels=(3, 5),
-    latents=6,
-    learning_rate=5e-3,
-    steps=40,
-    evaluate_every=20,
-    checkpoint_every=20,
-    device="cpu",
-    precision="float32",
-)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
-    recipe = Recipe("fake", number, side=16, size=6)
-    return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)
-
-
-def trained(folder, store: Store, config: Config = TINY, *, resume: bool = False) -> Run:
-    folder.mkdir(exist_ok=True)
-    run = build(folder, config, store.factors)
-    for _ in Trainer(run, store, resume=resume).records():
-        pass
-    return run
 
 
 def parameters(run: Run) -> torch.Tensor:

@@ -1,0 +1,52 @@
+"""Laws of the principal start."""
+
+import dataclasses
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import TINY, trained
+
+from pyro_dcign.guide import posterior_mean
+from pyro_dcign.minibatch import intensities
+from pyro_dcign.run import build
+from pyro_dcign.start import principal_scores, start_principal
+from pyro_dcign.train import Trainer
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_scores_are_what_varies_most_within_minibatches_whatever_the_scenes(seed) -> None:
+    g = torch.Generator().manual_seed(seed)
+    wanted = torch.randn(5, 8, generator=g)
+    wanted = wanted - wanted.mean(1, keepdim=True)
+    direction = torch.randn(6, 7, generator=g)
+    scenes = 100 * torch.randn(5, 1, 6, 7, generator=g)
+    pixels = scenes + 3 * wanted[..., None, None] * direction
+    torch.manual_seed(seed)
+    scores = principal_scores(pixels, 1).squeeze(-1)
+    assert abs(scores.std().item() - 1) < 1e-3
+    matched = (scores * wanted).sum() / (scores.norm() * wanted.norm())
+    assert matched.abs() > 0.999
+
+
+def test_the_start_teaches_the_guide_its_factors_and_not_the_model(store, tmp_path) -> None:
+    run = build(tmp_path, TINY, store.factors)
+    trainer = Trainer(run, store)
+    before = [p.detach().clone() for p in run.model.parameters()]
+    start_principal(run, trainer.feed)
+    assert all(torch.equal(a, b) for a, b in zip(before, run.model.parameters(), strict=True))
+    for i, name in enumerate(run.code.extrinsic):
+        block = store.load("train")[name]
+        z = posterior_mean(run.guide, intensities(block.pixels.flatten(0, 1)), run.code)
+        z = z[:, i].view(block.identity.shape)
+        f = block.factors[..., i]
+        z, f = z - z.mean(1, keepdim=True), f - f.mean(1, keepdim=True)
+        assert ((z * f).sum() / (z.norm() * f.norm())).abs() > 0.8
+
+
+def test_the_start_is_the_same_for_the_same_seed(store, tmp_path) -> None:
+    config = dataclasses.replace(TINY, start="principal", steps=10)
+    runs = [trained(tmp_path / name, store, config) for name in "ab"]
+    for a, b in zip(*(run.modules.parameters() for run in runs), strict=True):
+        assert torch.equal(a, b)
