@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
+from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
@@ -176,7 +178,11 @@ class Trainer:
 
     def records(self) -> Iterator[Record]:
         """Train to the configured step, writing ``metrics.jsonl``; one record a block."""
-        with (self.run.folder / METRICS).open("a", encoding="utf-8") as file:
+        cpu = self.run.device.type == "cpu"
+        with (
+            kept_heap() if cpu else nullcontext(),
+            (self.run.folder / METRICS).open("a", encoding="utf-8") as file,
+        ):
             for record in self._records():
                 file.write(json.dumps(vars(record)) + "\n")
                 file.flush()

@@ -24,6 +24,7 @@ ORDER = [
     "config",
     "run",
     "feed",
+    "heap",
     "steps",
     "checkpoint",
     "train",
