@@ -112,7 +112,8 @@ class CapturedSteps:
         graph = torch.cuda.CUDAGraph()
         with pyro.validation_enabled(False):
             self.svi.optimizer.zero_grad(set_to_none=True)
-            with torch.cuda.graph(graph):
+            # Other threads, such as NCCL's watchdog, may speak to the device meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._step()
         torch.backends.cudnn.benchmark = choosing
         # The warm-up trained on whatever the buffers held: undo it.

@@ -26,6 +26,7 @@ ORDER = [
     "feed",
     "heap",
     "steps",
+    "processes",
     "checkpoint",
     "train",
     "rivals",
