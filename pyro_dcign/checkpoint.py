@@ -54,10 +54,16 @@ def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
 
 
 def save_checkpoint(
-    run: Run, optimizer: torch.optim.Optimizer, state: Mapping[str, Any], *, keep: int = 3
+    run: Run,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    *,
+    random: Mapping[str, Tensor] | None = None,
+    keep: int = 3,
 ) -> Path:
     """Write parameters, optimiser moments, generators and ``state`` (with its "step").
 
+    Generators are this process's, or ``random`` where several processes train together.
     The files are written to a temporary folder, synced, and renamed; older checkpoints than the
     last ``keep`` are removed after that.
     """
@@ -71,7 +77,7 @@ def save_checkpoint(
         moments = optimizer.state_dict()["state"]
         flat = {f"{name}.{i}": t for i, s in moments.items() for name, t in s.items()}
         tensors = {PARAMETERS: run.modules.state_dict(), OPTIMIZER: flat}
-        tensors[RANDOM] = random_state(run.device)
+        tensors[RANDOM] = dict(random or random_state(run.device))
         for name, held in tensors.items():
             save_file({k: v.detach().cpu().contiguous() for k, v in held.items()}, temporary / name)
         (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
@@ -142,8 +148,14 @@ def load_module_file(run: Run, path: Path) -> None:
     run.modules.load_state_dict(tensors)
 
 
-def restore(run: Run, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Load everything of the newest sound checkpoint; its state, or None where there is none."""
+def restore(
+    run: Run, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Load parameters and moments of the newest sound checkpoint, or None where there is none.
+
+    Returns:
+        Its state, and the generators of every process.
+    """
     found = next(sound_checkpoints(run.folder), None)
     if found is None:
         return None
@@ -156,6 +168,5 @@ def restore(run: Run, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None
         held = torch.empty_like(parameters[int(index)]).copy_(read) if read.dim() else read
         moments.setdefault(int(index), {})[name] = held
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    set_random_state(load_file(found / RANDOM), run.device)
     state: dict[str, Any] = json.loads((found / STATE).read_text(encoding="utf-8"))
-    return state
+    return state, load_file(found / RANDOM)

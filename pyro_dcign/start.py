@@ -1,5 +1,7 @@
 """Where training starts: extrinsic latents along the first principal component of their factor."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -49,7 +51,7 @@ def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
         for name, wanted in scores.items():
             row = step % len(wanted)
             images = intensities(feed.rows(name)[row])
-            nodes = poutine.trace(AtMean(run.code)(run.guide)).get_trace(images).nodes
+            nodes: Any = poutine.trace(AtMean(run.code)(run.guide)).get_trace(images).nodes
             loss = loss + F.mse_loss(nodes[name]["value"], wanted[row])
         optimizer.zero_grad()
         loss.backward()

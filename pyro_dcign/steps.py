@@ -1,5 +1,6 @@
 """A block of typed steps: run one by one, or captured once on CUDA and replayed."""
 
+import warnings
 from typing import Protocol, runtime_checkable
 
 import pyro
@@ -65,7 +66,8 @@ class CapturedSteps:
 
     The minibatch and its type are data in fixed buffers, and so are the losses; a replay reads
     the next row of the draws and writes the next row of the history, so a block of steps needs no
-    word from the host.
+    word from the host. A guide that makes the host wait cannot be captured; its steps run one by
+    one, and a warning says why.
 
     Args:
         svi: With an optimiser that is ``capturable``.
@@ -83,6 +85,7 @@ class CapturedSteps:
         self.history = torch.zeros(block, 2, minibatches, device=device)
         self.counter = torch.zeros(1, dtype=torch.int64, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.plain: PlainSteps | None = None
 
     def _step(self) -> None:
         rows = self.rows.index_select(0, self.counter)[0]
@@ -95,46 +98,66 @@ class CapturedSteps:
         self.history.index_copy_(0, self.counter, means)
         self.counter += 1
 
+    def _warm_up(self) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for last in (False, False, True):  # cuDNN chooses kernels, the allocator its blocks
+                self.counter.zero_()
+                if last:
+                    # What makes the host wait cannot be captured: say so before trying.
+                    torch.cuda.set_sync_debug_mode("error")
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+
     def _capture(self) -> torch.cuda.CUDAGraph:
         parameters = [p for g in self.svi.optimizer.param_groups for p in g["params"]]
         before = [p.detach().clone() for p in parameters]
         state = torch.cuda.get_rng_state(self.feed.pixels.device)
         moments = [t.clone() for s in self.svi.optimizer.state.values() for t in s.values()]
-        fresh = not moments
         choosing, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), pyro.validation_enabled(False):
-            for _ in range(3):  # cuDNN chooses its kernels and the allocator its blocks
-                self.counter.zero_()
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with pyro.validation_enabled(False):
-            self.svi.optimizer.zero_grad(set_to_none=True)
-            with torch.cuda.graph(graph):
-                self._step()
-        torch.backends.cudnn.benchmark = choosing
-        # The warm-up trained on whatever the buffers held: undo it.
-        with torch.no_grad():
-            for parameter, old in zip(parameters, before, strict=True):
-                parameter.copy_(old)
-            tensors = [t for s in self.svi.optimizer.state.values() for t in s.values()]
-            for i, tensor in enumerate(tensors):
-                if fresh:
-                    tensor.zero_()
-                else:
-                    tensor.copy_(moments[i])
-        torch.cuda.set_rng_state(state, self.feed.pixels.device)
+        try:
+            with pyro.validation_enabled(False):
+                self._warm_up()
+                self.svi.optimizer.zero_grad(set_to_none=True)
+                # Other threads, such as NCCL's watchdog, may speak to the device meanwhile.
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    self._step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            torch.backends.cudnn.benchmark = choosing
+            # The warm-up trained on whatever the buffers held: undo it.
+            with torch.no_grad():
+                for parameter, old in zip(parameters, before, strict=True):
+                    parameter.copy_(old)
+                tensors = [t for s in self.svi.optimizer.state.values() for t in s.values()]
+                for i, tensor in enumerate(tensors):
+                    if moments:
+                        tensor.copy_(moments[i])
+                    else:
+                        tensor.zero_()
+            torch.cuda.set_rng_state(state, self.feed.pixels.device)
         return graph
 
     def __call__(self, draws: Draws) -> History:
         """Update the parameters once for each step of the block."""
+        if self.plain is not None:
+            return self.plain(draws)
         steps = len(draws.rows)
         self.rows[:steps].copy_(draws.rows)
         self.active[:steps].copy_(draws.active)
         if self.graph is None:
-            self.graph = self._capture()
+            try:
+                self.graph = self._capture()
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+                warnings.warn(
+                    f"this step cannot be captured and runs uncaptured, which is slower: {reason}",
+                    stacklevel=2,
+                )
+                self.plain = PlainSteps(self.svi, self.feed)
+                return self.plain(draws)
         self.counter.zero_()
         for _ in range(steps):
             self.graph.replay()

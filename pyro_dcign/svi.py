@@ -154,6 +154,7 @@ class TypedSVI(SVI):
         handler: Wraps the guide while training; None trains an entangled code.
         precision: ``torch.bfloat16`` runs the convolutions under autocast.
         tf32: Let tensor cores round the factors of a GPU's float32 products to TF32.
+        reduce: Called with every parameter after the gradients, to sum them over processes.
     """
 
     def __init__(
@@ -166,10 +167,11 @@ class TypedSVI(SVI):
         handler: Handler | None,
         precision: torch.dtype = torch.float32,
         tf32: bool = False,
+        reduce: Callable[[Iterable[nn.Parameter]], None] | None = None,
     ) -> None:
         super().__init__(model, guide, _OneOptimizer(optimizer), elbo)
         self.handler, self.precision, self.tf32 = handler, precision, tf32
-        self.optimizer = optimizer
+        self.optimizer, self.reduce = optimizer, reduce
 
     def gradients(self, images: Images, active: Active) -> Losses:
         """Losses of the clamped step; gradients are added to the parameters'."""
@@ -183,6 +185,8 @@ class TypedSVI(SVI):
             torch.autocast(images.device.type, self.precision, enabled=lowered),
         ):
             losses = self.loss_and_grads(model, guide, images)
+        if self.reduce:
+            self.reduce(p for group in self.optimizer.param_groups for p in group["params"])
         assert isinstance(losses, Losses)
         return losses
 

@@ -3,17 +3,20 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from pyro_dcign.checkpoint import restore, save_checkpoint
+from pyro_dcign.checkpoint import random_state, restore, save_checkpoint, set_random_state
 from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
+from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, intensities
+from pyro_dcign.processes import Processes
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.start import start_principal
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
@@ -81,13 +84,22 @@ class Trainer:
         run: Freshly built; its parameters are replaced when ``resume`` finds a checkpoint.
         store: Typed minibatches with the run's factors and side.
         resume: Go on from the newest sound checkpoint of the run directory.
+        processes: Those that train together; each of them builds a trainer of the same run.
 
     Raises:
         InputError: Data of another side or with other factors than the run's.
     """
 
-    def __init__(self, run: Run, store: Store, *, resume: bool = False) -> None:
-        config = run.config
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        *,
+        resume: bool = False,
+        processes: Processes = Processes(),  # noqa: B008
+    ) -> None:
+        config, self.processes = run.config, processes
+        portion = processes.portion(config.minibatches)
         if store.side != config.side:
             raise InputError(
                 f"side is {config.side}, but the images in {store.folder} are "
@@ -112,21 +124,27 @@ class Trainer:
             handler=handler_of(config, run.code, run.guide),
             precision=precision_of(config, run.device),
             tf32=config.precision == "tf32",
+            reduce=processes.sum_gradients if processes.count > 1 else None,
         )
         ratio = parse_ratio(config.ratio, run.code)
         self.schedule = Schedule(store.counts("train"), ratio, config.seed)
         self.feed = Feed(store, self.schedule, run.code, run.device)
         self.test = held_out_images(store).to(run.device)
         self.step = 0
-        torch.manual_seed(config.seed)
-        if resume and (state := restore(run, self.optimizer)):
+        # Each process draws noise of its own; the first as if it were alone.
+        torch.manual_seed(config.seed + 1_000_003 * processes.rank)
+        if resume and (found := restore(run, self.optimizer)):
+            state, random = found
             self.step = state["step"]
             self.schedule.load_state_dict(state["schedule"])
+            if own := processes.own_random(random):
+                set_random_state(own, run.device)
         elif config.start == "principal":
             start_principal(run, self.feed)
+        processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
         self.steps: Steps = (
-            CapturedSteps(self.svi, self.feed, block=self.block, minibatches=config.minibatches)
+            CapturedSteps(self.svi, self.feed, block=self.block, minibatches=portion)
             if captured
             else PlainSteps(self.svi, self.feed)
         )
@@ -134,7 +152,9 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of this step."""
         state = {"step": self.step, "schedule": self.schedule.state_dict()}
-        save_checkpoint(self.run, self.optimizer, state)
+        random = self.processes.random(random_state(self.run.device))
+        if self.processes.first:
+            save_checkpoint(self.run, self.optimizer, state, random=random)
 
     def _records(self) -> Iterator[Record]:
         config, start = self.run.config, time.perf_counter()
@@ -150,11 +170,12 @@ class Trainer:
                 min(*edges, self.step + self.block) - self.step, config.minibatches
             )
             self._set_learning_rate()
-            history = self.steps(draws)
+            history = self.processes.gather(self.steps(self.processes.share(draws)))
             self.step += len(history)
             train = _by_type(draws, history, self.run.code.factors)
             self._refuse_nan(train)
             due = self.step % config.evaluate_every == 0 or self.step == config.steps
+            due = due and self.processes.first
             test = held_out_elbo(self.svi, self.test) if due else {}
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self.save()
@@ -181,8 +202,13 @@ class Trainer:
 
     def records(self) -> Iterator[Record]:
         """Train to the configured step, writing ``metrics.jsonl``; one record a block."""
-        with (self.run.folder / METRICS).open("a", encoding="utf-8") as file:
+        cpu = self.run.device.type == "cpu"
+        with (
+            kept_heap() if cpu else nullcontext(),
+            (self.run.folder / METRICS).open("a", encoding="utf-8") as file,
+        ):
             for record in self._records():
-                file.write(json.dumps(vars(record)) + "\n")
-                file.flush()
+                if self.processes.first:
+                    file.write(json.dumps(vars(record)) + "\n")
+                    file.flush()
                 yield record

@@ -16,6 +16,7 @@ from pyro_dcign.errors import InputError
 
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
+    from pyro_dcign.processes import Processes
     from pyro_dcign.run import Run
     from pyro_dcign.train import Record, Trainer
 
@@ -71,14 +72,18 @@ def fit(
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
     given = {key: value for key, value in flags.items() if value is not None}
-    run, store = _reopen(resume, given) if resume else _begin(out, file, given)
+    run, store, processes = _reopen(resume, given) if resume else _begin(out, file, given)
+    from pyro_dcign.processes import leave
     from pyro_dcign.run import write_run_config
     from pyro_dcign.train import Trainer
 
-    trainer = Trainer(run, store, resume=resume is not None)
-    write_run_config(run)
+    trainer = Trainer(run, store, resume=resume is not None, processes=processes)
+    if processes.first:
+        write_run_config(run)
+    processes.wait()
     _train(run, trainer)
-    if not no_report:
+    leave()
+    if not no_report and processes.first:
         from pyro_dcign.report import report
         from pyro_dcign.table import table
 
@@ -88,36 +93,48 @@ def fit(
         _say(f"pictures: {run.figures}   next: pyro-dcign render IMAGE --run {run.folder}")
 
 
-def _begin(out: Path | None, file: Path | None, given: dict[str, Any]) -> tuple[Run, Store]:
+def _begin(
+    out: Path | None, file: Path | None, given: dict[str, Any]
+) -> tuple[Run, Store, Processes]:
     settings = {**(read_settings(file) if file else {}), **given}
     config = configure({"preset": settings.get("preset", _default_preset()), **settings})
     name = f"{Path(config.data).name or 'faces'}-{config.preset}-{config.clamp}-seed{config.seed}"
     folder = out or Path("runs") / name
-    if (folder / "config.toml").exists():
-        raise InputError(
-            f"{folder} is to be a new run, but holds one; use --resume {folder} or another --out"
-        )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is to be a new or empty folder, but is not; use another --out")
+    from pyro_dcign.processes import join
     from pyro_dcign.run import build, code_of, device_of
 
     device = device_of(config)
+    processes = join(device)
+    if not processes.first:
+        processes.wait()  # for the first one's data
+    elif (folder / "config.toml").exists():
+        raise InputError(
+            f"{folder} is to be a new run, but holds one; use --resume {folder} or another --out"
+        )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is to be a new or empty folder, but is not; use another --out")
     store = _data(config, device.type)
+    if processes.first:
+        processes.wait()
     config = dataclasses.replace(config, data=str(store.folder))
     code_of(config, store.factors)
     run = build(folder, config, store.factors)
     parameters = sum(p.numel() for p in run.modules.parameters())
-    _say(
-        f"{config.preset} network, {parameters:,} parameters, "
-        f"on {device.type}; clamp {config.clamp}, {config.steps} steps into {folder}"
-    )
-    return run, store
+    if processes.first:
+        several = f" in {processes.count} processes" if processes.count > 1 else ""
+        _say(
+            f"{config.preset} network, {parameters:,} parameters, on {device.type}{several}; "
+            f"clamp {config.clamp}, {config.steps} steps into {folder}"
+        )
+    return run, store, processes
 
 
-def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store]:
+def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
     from pyro_dcign.datasets.store import Store
+    from pyro_dcign.processes import join, take_own_gpu
     from pyro_dcign.run import open_run
 
+    take_own_gpu()
     run = open_run(folder)
     checked = configure({"preset": run.config.preset, **given})
     differing = [
@@ -131,7 +148,7 @@ def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store]:
     if given:
         changed = {key: getattr(checked, key) for key in given if key in MAY_CHANGE}
         run = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))
-    return run, Store.open(run.config.data)
+    return run, Store.open(run.config.data), join(run.device)
 
 
 def _default_preset() -> str:
@@ -163,6 +180,10 @@ def _train(run: Run, trainer: Trainer) -> None:
     """Follow the records: a bar on a terminal, a line every ten seconds elsewhere."""
     from tqdm import tqdm
 
+    if not trainer.processes.first:
+        for _ in trainer.records():
+            pass
+        return
     first, seen, elbo = trainer.step, {}, None
     terminal = sys.stderr.isatty()
     if not terminal:

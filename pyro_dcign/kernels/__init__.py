@@ -16,9 +16,19 @@ def _triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+@cache
+def _recent(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def usable(x: Tensor) -> bool:
-    """Whether the kernels take such a tensor: single precision or less, on a GPU with Triton."""
-    return x.is_cuda and x.dtype != torch.float64 and _triton()
+    """Whether the kernels take such a tensor.
+
+    That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton.
+    """
+    if not x.is_cuda or x.dtype == torch.float64 or x.numel() == 0:
+        return False
+    return _triton() and _recent(x.device)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
