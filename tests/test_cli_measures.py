@@ -99,7 +99,6 @@ def test_evaluate_takes_a_file_of_images_of_another_size(call, home):
         ("render", "face.png", "--run", "run", "--set", "hue=1"),
         ("render", "face.png", "--run", "run", "--out", "x.svg"),
         ("render", "face.png", "--run", "run", "--out", "nowhere/x.png"),
-        ("render", "face.png"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(call, home, arguments):

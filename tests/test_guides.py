@@ -336,7 +336,7 @@ def test_a_guide_loads_from_file_module_and_entry_point(monkeypatch) -> None:
 
 
 def test_the_example_of_the_page_runs_and_keeps_the_laws(tmp_path, images) -> None:
-    page = (Path(__file__).parents[1] / "CONTRIBUTING-guides.txt").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     example = THIRD_PARTY.read_text(encoding="utf-8")
     assert example in page
     assert len(example.splitlines()) <= 32
