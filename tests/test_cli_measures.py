@@ -99,6 +99,7 @@ def test_evaluate_takes_a_file_of_images_of_another_size(call, home):
         ("render", "face.png", "--run", "run", "--set", "hue=1"),
         ("render", "face.png", "--run", "run", "--out", "x.svg"),
         ("render", "face.png", "--run", "run", "--out", "nowhere/x.png"),
+        ("render", "red.jpg", "--run", "run"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(call, home, arguments):
@@ -122,11 +123,8 @@ def test_render_writes_a_strip(call, home):
         assert found.width > 7 * 128
 
 
-def test_render_says_that_colours_are_lost_and_writes_a_gif(call, home):
-    arguments = ("--set", "light=-40:40:4", "--azimuth", "0,10", "--out", "red.gif")
-    code, _, err = call("render", "red.jpg", "--run", "run", *arguments)
-    assert code == 0
-    assert "grey" in err
-    assert err.count("\n") == 1
+def test_render_reads_colours_as_grey_when_told_to_and_writes_a_gif(call, home):
+    arguments = ("--set", "light=-40:40:4", "--azimuth", "0,10", "--out", "red.gif", "--grey")
+    assert call("render", "red.jpg", "--run", "run", *arguments) == (0, "red.gif\n", "")
     with Image.open(home / "red.gif") as found:
         assert found.n_frames == 6 + 2

@@ -18,6 +18,7 @@ import click
 @click.option(
     "--set", "others", metavar="NAME=SWEEP", multiple=True, help="Any other factor of the run."
 )
+@click.option("--grey", is_flag=True, help="Read a picture in colour as grey (Rec. 709 luma).")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -34,6 +35,7 @@ def render(
     image: Path,
     run: Path | None,
     others: tuple[str, ...],
+    grey: bool,
     out: Path | None,
     device: str,
     **named: str | None,
@@ -77,6 +79,10 @@ def render(
         )
     values = {name: parse_sweep(text, name, opened.factors[name]) for name, text in wanted.items()}
     pixels, colour = read_picture(image, opened.config.side)
+    if colour and not grey:
+        raise click.ClickException(
+            f"{image} is to be a grey picture, but has colours; add --grey to read it as grey"
+        )
     load_parameters(opened)
     calibration = open_calibration(opened)
     values = values or {n: sweep_values(opened.factors[n]) for n in calibration.curves}
@@ -84,8 +90,6 @@ def render(
         raise click.ClickException(
             f"{opened.folder} has no calibrated factor; fit on labelled data"
         )
-    if colour:
-        click.echo(f"{image} is in colour: read as grey (Rec. 709 luma)", err=True)
     views = {
         name: (chosen, sweep(opened, calibration, pixels, name, torch.tensor(chosen)))
         for name, chosen in values.items()
