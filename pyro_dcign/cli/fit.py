@@ -67,7 +67,7 @@ def fit(
 
     Without --data, heads are rendered into data/ first. Without --preset, the network is the
     paper's where there is a GPU, and otherwise a small one, trained with the exchange in place of
-    the paper's clamp since that is better on every measure there (see the README).
+    the paper's clamp, since it reads and edits better there (see the README).
     """
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
