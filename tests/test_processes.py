@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_scene import FakeScene, load
 from safetensors.torch import load_file
 
 from pyro_dcign.config import configure
-from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.recipe import Recipe, counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws
@@ -38,13 +35,6 @@ SETTINGS = {
     "decay": 0.0,
     "precision": "float32",
 }
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
-    recipe = Recipe("fake", number, side=16, size=6)
-    return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)
 
 
 def torchrun(*words: str) -> None:

@@ -33,6 +33,19 @@ _HEADERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,  # a compression that zipfile lacks
+    RuntimeError,  # an encrypted member
+    SyntaxError,  # a header that is no literal
+    MemoryError,
+)
+"""What reading a damaged NumPy archive raises."""
+
 
 @final
 @dataclass(frozen=True)
@@ -162,17 +175,7 @@ def read_npz(path: Path | str) -> EvaluationSet:
             return _read(path, archive)
     except InputError:
         raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        ValueError,
-        NotImplementedError,  # a compression that zipfile lacks
-        RuntimeError,  # an encrypted member
-        SyntaxError,  # a header that is no literal
-        MemoryError,
-    ) as error:
+    except DAMAGE as error:
         raise _refuse(
             path, "an undamaged NumPy archive", f"{type(error).__name__} {error}"
         ) from None

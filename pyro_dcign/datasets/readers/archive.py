@@ -1,9 +1,7 @@
 """Arrays of a NumPy archive (.npz), read row by row: headers checked first, nothing unpickled."""
 
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_dcign.datasets.plain import DAMAGE
 from pyro_dcign.errors import InputError, need_file, refuse
 
 SMALL = 512 * 2**20
@@ -21,17 +20,6 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    ValueError,
-    NotImplementedError,  # a compression that zipfile lacks
-    RuntimeError,  # an encrypted member
-    SyntaxError,  # a header that is no literal
-    MemoryError,
-)
 
 
 @final
@@ -135,6 +123,6 @@ def undamaged(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         what = f"{type(error).__name__} {error}"
         raise refuse(path, "an undamaged NumPy archive", what) from None
