@@ -20,6 +20,7 @@ from pyro_dcign.curve import Curve, curve_of
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import write_whole
 from pyro_dcign.run import Run
 from pyro_dcign.scenes import FactorRange
 
@@ -184,7 +185,7 @@ def write_calibration(calibration: Calibration, folder: Path) -> None:
     factors = {name: vars(curve) for name, curve in calibration.curves.items()}
     head = {"format": FORMAT, "version": VERSION, "images": calibration.images}
     text = json.dumps({**head, "factors": factors}, indent=1, allow_nan=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / FILE, text + "\n")
 
 
 def read_calibration(run: Run) -> Calibration:

@@ -2,19 +2,25 @@
 
 import hashlib
 import json
+import math
 import os
+import platform
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyro
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pyro_dcign import __version__
+from pyro_dcign.config import settings_of
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import sync
 from pyro_dcign.run import Run
 
 FOLDER = "checkpoints"
@@ -23,34 +29,9 @@ OPTIMIZER = "optimizer.safetensors"
 RANDOM = "random.safetensors"
 STATE = "state.json"
 MANIFEST = "manifest.json"
+FILES = {PARAMETERS, OPTIMIZER, RANDOM, STATE}
 
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """State of every generator that training draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go on drawing where :func:`random_state` was taken."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+_MAX_JSON = 2**20
 
 
 def save_checkpoint(
@@ -58,53 +39,127 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     *,
-    random: Mapping[str, Tensor] | None = None,
+    random: Mapping[str, Tensor],
     keep: int = 3,
 ) -> Path:
-    """Write parameters, optimiser moments, generators and ``state`` (with its "step").
+    """Write parameters, optimiser moments, generators and ``state``.
 
-    Generators are this process's, or ``random`` where several processes train together.
-    The files are written to a temporary folder, synced, and renamed; older checkpoints than the
-    last ``keep`` are removed after that.
+    The state has its "step" and, where it was measured, the "elbo" of a test image. The run's
+    settings and the versions of what computed are added to it. ``random`` is the generators' state.
+
+    The files are written to a temporary folder, synced, and renamed. Then older checkpoints than
+    the last ``keep`` are removed, but for the one with the best ELBO. A sound checkpoint of the
+    same step stays as it is.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to; older checkpoints stay.
     """
     parent = run.folder / FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"step-{state['step']:09d}"
+    if _sound(final):
+        return final
+    moments = optimizer.state_dict()["state"]
+    tensors: dict[str, Mapping[str, Tensor]] = {
+        PARAMETERS: run.modules.state_dict(),
+        OPTIMIZER: {f"{name}.{i}": t for i, held in moments.items() for name, t in held.items()},
+        RANDOM: random,
+    }
+    versions = {"pyro-dcign": __version__, "torch": torch.__version__, "pyro": pyro.__version__}
+    versions |= {"python": platform.python_version(), "machine": platform.machine()}
+    said = {**state, "config": settings_of(run.config), "versions": versions}
     temporary = parent / f".{final.name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        moments = optimizer.state_dict()["state"]
-        flat = {f"{name}.{i}": t for i, s in moments.items() for name, t in s.items()}
-        tensors = {PARAMETERS: run.modules.state_dict(), OPTIMIZER: flat}
-        tensors[RANDOM] = dict(random or random_state(run.device))
+        digests = {}
         for name, held in tensors.items():
-            save_file({k: v.detach().cpu().contiguous() for k, v in held.items()}, temporary / name)
-        (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
-        digests = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps(digests, indent=1), encoding="utf-8")
-        for path in temporary.iterdir():
-            _sync(path)
-        shutil.rmtree(final, ignore_errors=True)
+            digests[name] = _write(temporary / name, _serialized(held))
+        digests[STATE] = _write(temporary / STATE, json.dumps(said).encode())
+        _write(temporary / MANIFEST, _canonical(digests))
+        sync(temporary)
+        _remove(final)
         temporary.rename(final)
-        _sync(parent)
+        sync(parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in sorted(parent.glob("step-*"))[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    found = sorted(parent.glob("step-*"))
+    best = max(found, key=_elbo)
+    for old in found[:-keep]:
+        if old != best:
+            _remove(old)
     return final
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a killed process was writing or removing; only for who has locked the run."""
+    for left in (folder / FOLDER).glob(".step-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _serialized(tensors: Mapping[str, Tensor]) -> bytes:
+    try:
+        return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    except BaseException as error:
+        # The library panics where it gets no memory for the bytes.
+        if type(error).__name__ == "PanicException":
+            raise MemoryError(f"none to write a checkpoint with: {error}") from None
+        raise
+
+
+def _write(path: Path, data: bytes) -> str:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder under another name, so that a half-removed one is no checkpoint."""
+    if folder.exists():
+        gone = folder.with_name(f".{folder.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _canonical(digests: Mapping[str, str]) -> bytes:
+    return json.dumps(digests, indent=1, sort_keys=True).encode()
+
+
+def read_json(path: Path) -> Any:
+    """A small JSON file; OSError or ValueError where it is none."""
+    if path.stat().st_size > _MAX_JSON:
+        raise ValueError(f"{path} is larger than {_MAX_JSON} bytes")
+    return json.loads(path.read_bytes())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sound(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {PARAMETERS, OPTIMIZER, RANDOM, STATE} <= set(digests) and all(
-            Path(name).name == name and _digest(folder / name) == digest
-            for name, digest in digests.items()
+        digests = read_json(folder / MANIFEST)
+        return (
+            set(digests) == FILES
+            and (folder / MANIFEST).read_bytes() == _canonical(digests)
+            and all(_digest(folder / name) == digest for name, digest in digests.items())
         )
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
+
+
+def _elbo(checkpoint: Path) -> float:
+    """The test ELBO of a checkpoint, or -inf where none was measured."""
+    try:
+        found = read_json(checkpoint / STATE).get("elbo")
+        return float(found) if isinstance(found, float) and math.isfinite(found) else -math.inf
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return -math.inf
 
 
 def sound_checkpoints(folder: Path) -> Iterator[Path]:
@@ -116,8 +171,35 @@ def sound_checkpoints(folder: Path) -> Iterator[Path]:
             warnings.warn(f"{found} is damaged and is skipped", stacklevel=2)
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest sound checkpoint, or None where none was ever written.
+
+    Raises:
+        InputError: Every one is damaged.
+    """
+    found = next(sound_checkpoints(folder), None)
+    if found is None and any((folder / FOLDER).glob("step-*")):
+        raise InputError(
+            f"{folder / FOLDER} has no sound checkpoint, every one is damaged; restore one, or "
+            "remove that folder to train from the beginning"
+        )
+    return found
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The sound checkpoint with the highest test ELBO.
+
+    Raises:
+        InputError: No sound checkpoint, or none whose ELBO was measured.
+    """
+    found = max(sound_checkpoints(folder), key=_elbo, default=None)
+    if found is None or _elbo(found) == -math.inf:
+        raise InputError(f"{folder} has no checkpoint with a test ELBO; use the last one")
+    return found
+
+
 def load_parameters(run: Run, checkpoint: Path | None = None) -> None:
-    """Load the newest sound checkpoint's parameters into the run's networks.
+    """Load a checkpoint's parameters, by default the newest sound one's, into the run's networks.
 
     A network made to be shared has one ``parameters.safetensors`` beside its config instead.
 
@@ -126,9 +208,9 @@ def load_parameters(run: Run, checkpoint: Path | None = None) -> None:
     """
     if checkpoint is None and (run.folder / PARAMETERS).is_file():
         return load_module_file(run, run.folder / PARAMETERS)
-    found = checkpoint or next(sound_checkpoints(run.folder), None)
+    found = checkpoint or newest_checkpoint(run.folder)
     if found is None:
-        raise InputError(f"{run.folder} has no sound checkpoint to read; fit the run again")
+        raise InputError(f"{run.folder} has no checkpoint to read; fit the run again")
     return load_module_file(run, found / PARAMETERS)
 
 
@@ -136,37 +218,30 @@ def load_module_file(run: Run, path: Path) -> None:
     """Load one safetensors file of parameters into the run's networks.
 
     Raises:
-        InputError: A damaged file, or one with other names or shapes than the networks'.
+        InputError: A damaged file, one with other names, shapes or dtypes than the networks', or
+            with numbers that are not finite.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is to be safetensors: {error}; restore the file") from None
-    wanted = {name: t.shape for name, t in run.modules.state_dict().items()}
-    if wanted != {name: t.shape for name, t in tensors.items()}:
+    wanted = run.modules.state_dict()
+    tensors = read_tensors(path, sum(t.nbytes for t in wanted.values()))
+    if {n: t.shape for n, t in wanted.items()} != {n: t.shape for n, t in tensors.items()}:
         raise InputError(f"{path} is to hold the networks of {run.folder}/config.toml; restore it")
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise InputError(f"{path} is to hold finite numbers, {name} does not; restore the file")
     run.modules.load_state_dict(tensors)
 
 
-def restore(
-    run: Run, optimizer: torch.optim.Optimizer
-) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Load parameters and moments of the newest sound checkpoint, or None where there is none.
+def read_tensors(path: Path, size: int) -> dict[str, Tensor]:
+    """A safetensors file of up to so many bytes of tensors, checked before it is read.
 
-    Returns:
-        Its state, and the generators of every process.
+    Raises:
+        InputError: A larger or a damaged file.
     """
-    found = next(sound_checkpoints(run.folder), None)
-    if found is None:
-        return None
-    load_parameters(run, found)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, read in load_file(found / OPTIMIZER).items():
-        name, _, index = key.rpartition(".")
-        # The fused kernel walks memory: moments need the strides of their parameter.
-        held = torch.empty_like(parameters[int(index)]).copy_(read) if read.dim() else read
-        moments.setdefault(int(index), {})[name] = held
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    state: dict[str, Any] = json.loads((found / STATE).read_text(encoding="utf-8"))
-    return state, load_file(found / RANDOM)
+    try:
+        if path.stat().st_size > size + _MAX_JSON:
+            raise InputError(
+                f"{path} is to hold {size} bytes of tensors, but is larger; restore the file"
+            )
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is to be safetensors: {error}; restore the file") from None

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ from scipy.stats import t as student  # type: ignore[attr-defined]
 
 from pyro_dcign.arviz_bridge import pareto_k
 from pyro_dcign.calibration import Calibration, calibrate, open_calibration, write_calibration
+from pyro_dcign.checkpoint import FOLDER as CHECKPOINTS
 from pyro_dcign.checkpoint import load_parameters
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.evaluate import evaluate
+from pyro_dcign.files import write_whole
 from pyro_dcign.guide import load_guide
 from pyro_dcign.importance import bounds, importance
-from pyro_dcign.run import Run, build, open_run, write_run_config
+from pyro_dcign.run import CONFIG, Run, build, open_run, write_run_config
 from pyro_dcign.train import METRICS, Trainer
 
 GUIDES = (
@@ -104,32 +107,40 @@ def fit_and_measure(
     Raises:
         InputError: A guide that is not known, before any is trained.
     """
+    base = dataclasses.replace(base, data=str(store.folder))
     configs = [config_of(base, guide, seed) for seed in seeds for guide in guides]
     rows = []
     for config in configs:
         where = folder / f"{Path(config.guide).name.replace(':', '-')}-seed{config.seed}"
         kept = where / ROW
-        if kept.is_file() and open_run(where).config == dataclasses.replace(
-            config, data=str(store.folder)
-        ):
+        begun = (where / CONFIG).is_file()
+        begun = begun and open_run(where, trusted=[config.guide]).config == config
+        if begun and kept.is_file():
             say(f"{where}: measured before")
             rows.append(json.loads(kept.read_text(encoding="utf-8")))
             continue
         say(f"{where}: {config.steps} steps")
-        run = build(where, dataclasses.replace(config, data=str(store.folder)), store.factors)
-        write_run_config(run)
-        (where / METRICS).unlink(missing_ok=True)
-        seconds = 0.0
+        run = build(where, config, store.factors)
+        if not begun:
+            _clear(where)
+            write_run_config(run)
         with _own_generators(run):
-            for record in Trainer(run, store).records():
-                seconds = record.seconds
+            for _ in Trainer(run, store, resume=begun).records():
+                pass
         calibration = calibrate(run, evaluation_set(store, "train"))
         write_calibration(calibration, where)
         row = measured(run, evaluation_set(store), calibration, size=size)
-        row["ms_a_step"] = 1000 * seconds / config.steps
-        kept.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        row["ms_a_step"] = _recorded_ms(where)
+        write_whole(kept, json.dumps(row, indent=1) + "\n")
         rows.append(row)
     return rows
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run with other settings left where a new one begins."""
+    for name in (ROW, METRICS):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _own_generators(run: Run) -> Any:
@@ -138,9 +149,18 @@ def _own_generators(run: Run) -> Any:
     return torch.random.fork_rng(devices=devices)
 
 
-def measure_run(folder: Path, images: EvaluationSet | None, *, size: Size | None = None) -> Row:
-    """A row for a run that was trained before, on these images or its own data's test split."""
-    run = open_run(folder)
+def measure_run(
+    folder: Path,
+    images: EvaluationSet | None,
+    *,
+    size: Size | None = None,
+    trusted: Sequence[str] = (),
+) -> Row:
+    """A row for a run that was trained before, on these images or its own data's test split.
+
+    ``trusted`` are guides from files or modules, see :func:`~pyro_dcign.run.open_run`.
+    """
+    run = open_run(folder, trusted=trusted)
     load_parameters(run)
     images = images or evaluation_set(Store.open(run.config.data))
     row = measured(run, images, open_calibration(run), size=size)

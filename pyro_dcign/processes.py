@@ -38,6 +38,21 @@ class Processes:
         if self.count > 1:
             distributed.barrier()
 
+    def any(self, wish: bool, device: torch.device) -> bool:
+        """Whether one of the processes wishes it: all of them get the same answer."""
+        if self.count == 1:
+            return wish
+        wishes = torch.tensor([int(wish)], device=device)
+        distributed.all_reduce(wishes)
+        return bool(wishes.item())
+
+    def objects(self, mine: str) -> list[str]:
+        """What each process has to say, in order."""
+        said = [mine] * self.count
+        if self.count > 1:
+            distributed.all_gather_object(said, mine)
+        return said
+
     def portion(self, minibatches: int) -> int:
         """Minibatches of this process in each step.
 
@@ -99,6 +114,11 @@ class Processes:
 
 def _name(kind: str, rank: int) -> str:
     return f"{kind}.{rank}" if rank else kind
+
+
+def is_first() -> bool:
+    """Whether this process is alone or the first of those that torchrun has started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def take_own_gpu() -> None:

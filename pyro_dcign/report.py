@@ -13,6 +13,7 @@ from pyro_dcign.datasets.plain import evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.evaluate import evaluate
 from pyro_dcign.figures import write_figures
+from pyro_dcign.files import write_whole
 from pyro_dcign.run import Run
 from pyro_dcign.table import table
 
@@ -26,9 +27,9 @@ def report(run: Run, store: Store) -> dict[str, Any]:
     write_calibration(calibration, run.folder)
     measures = evaluate(run, evaluation_set(store), calibration)
     text = json.dumps(measures, indent=1, allow_nan=False)
-    (run.folder / MEASURES).write_text(text + "\n", encoding="utf-8")
+    write_whole(run.folder / MEASURES, text + "\n")
     write_figures(run, store, calibration=calibration)
-    (run.folder / CARD).write_text(model_card(run, store, measures), encoding="utf-8")
+    write_whole(run.folder / CARD, model_card(run, store, measures))
     return measures
 
 

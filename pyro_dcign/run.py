@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,16 @@ from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config, configure, settings_of
 from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange
-from pyro_dcign.guide import InGroups, load_guide
+from pyro_dcign.files import write_whole
+from pyro_dcign.guide import InGroups, known_guides, load_guide
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Decoder, Encoder
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.svi import Handler
 
 CONFIG = "config.toml"
+MAX_PARAMETERS = 10**9
+"""A config may come from a stranger: one that asks for more is refused before it gets memory."""
 
 
 def device_of(config: Config) -> torch.device:
@@ -116,6 +119,28 @@ class Run:
         return self.folder / "figures"
 
 
+def _networks(config: Config, code: GraphicsCode) -> tuple[Encoder, Decoder]:
+    try:
+        return (
+            Encoder(config.side, config.encoder_maps, kernel=config.encoder_kernel),
+            Decoder(code.latents, config.side, config.decoder_maps, config.decoder_kernels),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _refuse_giants(config: Config, code: GraphicsCode) -> None:
+    with torch.device("meta"):  # shapes only
+        encoder, decoder = _networks(config, code)
+    parameters = sum(p.numel() for m in (encoder, decoder) for p in m.parameters())
+    parameters += 2 * encoder.features * code.latents
+    if parameters > MAX_PARAMETERS:
+        raise InputError(
+            f"the networks are to have at most {MAX_PARAMETERS:,} parameters, got {parameters:,}; "
+            "lower side, latents or the maps"
+        )
+
+
 def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> Run:
     """A run with freshly drawn networks: its seed decides every parameter.
 
@@ -127,15 +152,10 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
     device = device_of(config)
     code = code_of(config, factors)
     guide_class = load_guide(config.guide)
+    _refuse_giants(config, code)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        try:
-            encoder = Encoder(config.side, config.encoder_maps, kernel=config.encoder_kernel)
-            decoder = Decoder(
-                code.latents, config.side, config.decoder_maps, config.decoder_kernels
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        encoder, decoder = _networks(config, code)
         model = Model(decoder, code, likelihood=config.likelihood)
         guide = guide_class(encoder, code)
         if hasattr(guide, "bind"):
@@ -153,14 +173,17 @@ def write_run_config(run: Run) -> None:
     }
     text = tomli_w.dumps({**settings_of(run.config), "factors": ranges})
     run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / CONFIG).write_text(text, encoding="utf-8")
+    write_whole(run.folder / CONFIG, text)
 
 
-def open_run(folder: Path, *, device: str | None = None) -> Run:
+def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] = ()) -> Run:
     """A run as its ``config.toml`` describes it, with untrained networks.
 
+    A run may come from a stranger, and a guide from a file or a module is code: one that is neither
+    shipped nor installed under a name is loaded only where it is among the ``trusted`` ones.
+
     Raises:
-        InputError: No such run, or a configuration that is damaged.
+        InputError: No such run, a configuration that is damaged, or a guide that is not trusted.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -173,6 +196,11 @@ def open_run(folder: Path, *, device: str | None = None) -> Run:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
     config = configure(settings, source=str(path))
+    if config.guide not in known_guides() and config.guide not in trusted:
+        raise InputError(
+            f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "
+            f"trust it, run it with --guide {config.guide}"
+        )
     if device is not None:
         config = dataclasses.replace(config, device=device)
     elif config.device == "cuda" and not torch.cuda.is_available():

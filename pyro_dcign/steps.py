@@ -1,6 +1,7 @@
 """A block of typed steps: run one by one, or captured once on CUDA and replayed."""
 
 import warnings
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import pyro
@@ -46,10 +47,16 @@ def _means(losses: Losses, minibatches: int) -> Float[Tensor, "2 minibatches"]:
 
 
 class PlainSteps:
-    """One :meth:`Typed.step` after another."""
+    """One :meth:`Typed.step` after another.
 
-    def __init__(self, svi: Typed, feed: Feed) -> None:
-        self.svi, self.feed = svi, feed
+    Args:
+        svi: Takes the steps.
+        feed: Its minibatches.
+        stop: Asked after each step; the rest of a block is left when it says yes.
+    """
+
+    def __init__(self, svi: Typed, feed: Feed, stop: Callable[[], bool] | None = None) -> None:
+        self.svi, self.feed, self.stop = svi, feed, stop
 
     def __call__(self, draws: Draws) -> History:
         """Update the parameters once for each step of the block."""
@@ -58,6 +65,8 @@ class PlainSteps:
             images = intensities(self.feed.pixels[rows].flatten(0, 1))
             losses = self.svi.step(images, active)
             history.append(_means(losses, len(rows)))
+            if self.stop and self.stop():
+                break
         return torch.stack(history)
 
 

@@ -173,17 +173,26 @@ class TypedSVI(SVI):
         self.handler, self.precision, self.tf32 = handler, precision, tf32
         self.optimizer, self.reduce = optimizer, reduce
 
-    def gradients(self, images: Images, active: Active) -> Losses:
-        """Losses of the clamped step; gradients are added to the parameters'."""
-        guide = self.handler(active)(self.guide) if self.handler else self.guide
+    def programs(self, images: Images, active: Active) -> tuple[Any, Any]:
+        """Model and guide as a training step runs them: clamped, and fused on a GPU."""
         model: Any = self.model
-        if usable(images):
-            model, guide = Fused()(model), Fused()(guide)
+        guide = self.handler(active)(self.guide) if self.handler else self.guide
+        return (Fused()(model), Fused()(guide)) if usable(images) else (model, guide)
+
+    @contextmanager
+    def arithmetic(self, images: Images) -> Iterator[None]:
+        """The precision in which a training step computes."""
         lowered = self.precision != torch.float32
         with (
             tf32_matmul(images, self.tf32),
             torch.autocast(images.device.type, self.precision, enabled=lowered),
         ):
+            yield
+
+    def gradients(self, images: Images, active: Active) -> Losses:
+        """Losses of the clamped step; gradients are added to the parameters'."""
+        model, guide = self.programs(images, active)
+        with self.arithmetic(images):
             losses = self.loss_and_grads(model, guide, images)
         if self.reduce:
             self.reduce(p for group in self.optimizer.param_groups for p in group["params"])

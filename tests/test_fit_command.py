@@ -41,7 +41,8 @@ def fit(data: Path, *words: str) -> int:
 def test_fit_leaves_a_run_directory_that_resumes(data, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     assert fit(data, "--out", str(run)) == 0
-    assert {p.name for p in run.iterdir()} == {"config.toml", "metrics.jsonl", "checkpoints"}
+    left = {"config.toml", "metrics.jsonl", "checkpoints", ".lock"}
+    assert {p.name for p in run.iterdir()} == left
     assert status("fit", "--resume", str(run), "--steps", "30", "--no-report") == 0
     assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 30
     assert "30 of 30 steps" in capsys.readouterr().err

@@ -8,6 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pyro_dcign"
 ORDER = [
     "errors",
+    "files",
+    "signals",
     "code",
     "minibatch",
     "kernels",
@@ -29,6 +31,8 @@ ORDER = [
     "steps",
     "processes",
     "checkpoint",
+    "resume",
+    "trouble",
     "train",
     "rivals",
     "bench",

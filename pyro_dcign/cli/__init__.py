@@ -69,5 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         os._exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        line = f"expected enough memory, got: {str(error).partition('.')[0] or 'none left'}; lower "
+        line += "--minibatches or --side, or free some"
     click.echo(f"Error: {line}", err=True)
     sys.exit(2)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether Python, PyTorch on a CPU or PyTorch on a GPU found no memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

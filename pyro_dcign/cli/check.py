@@ -21,6 +21,12 @@ import click
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option(
+    "--guide",
+    metavar="NAME",
+    multiple=True,
+    help="The guide of RUN where it is code from a file or module, which you trust.",
+)
+@click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
@@ -39,6 +45,7 @@ def check(
     nuts_draws: int | None,
     seed: int,
     device: str,
+    guide: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say in plain words whether RUN's posterior is right.
@@ -63,7 +70,7 @@ def check(
     from pyro_dcign.run import open_run
     from pyro_dcign.verdicts import judge
 
-    opened = open_run(run, device=device)
+    opened = open_run(run, device=device, trusted=guide)
     load_parameters(opened)
     chosen = images_of(opened, data)
     given = {

@@ -25,6 +25,13 @@ SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "devi
 @click.option(
     "--likelihood", type=click.Choice(["bernoulli", "continuous_bernoulli", "normal"]), help="Of x."
 )
+@click.option(
+    "--guide",
+    "trusted",
+    metavar="NAME",
+    multiple=True,
+    help="A guide of RUNs that is code from a file or module, which you trust.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Other settings, a TOML.")
 @click.option(
@@ -43,6 +50,7 @@ def compare(
     data: Path | None,
     file: Path | None,
     out: Path,
+    trusted: tuple[str, ...],
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -66,6 +74,7 @@ def compare(
     from pyro_dcign.datasets.store import Store
     from pyro_dcign.figures import save
     from pyro_dcign.figures.comparison import comparison
+    from pyro_dcign.files import write_whole
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -74,7 +83,7 @@ def compare(
         raise click.UsageError("RUNs are compared as they are; leave out the settings, or the RUNs")
     if runs:
         images = evaluation_set(Store.open(data)) if data else None
-        rows = [measure_run(run, images) for run in runs]
+        rows = [measure_run(run, images, trusted=trusted) for run in runs]
     else:
         settings = read_settings(file) if file else {}
         settings |= {name: given[name] for name in SETTINGS if given[name] is not None}
@@ -86,9 +95,9 @@ def compare(
     summary = summarise(rows)
     out.mkdir(parents=True, exist_ok=True)
     found = json.dumps({"summary": summary, "runs": rows}, indent=1)
-    (out / "comparison.json").write_text(found + "\n", encoding="utf-8")
-    (out / "comparison.csv").write_text(as_csv(rows), encoding="utf-8")
-    (out / "comparison.md").write_text(as_table(summary) + "\n", encoding="utf-8")
+    write_whole(out / "comparison.json", found + "\n")
+    write_whole(out / "comparison.csv", as_csv(rows))
+    write_whole(out / "comparison.md", as_table(summary) + "\n")
     save(comparison(rows, summary), out / "comparison.png")
     click.echo(found if as_json else as_table(summary))
 

@@ -38,14 +38,35 @@ def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
     help="Folder of typed minibatches, or FILE.npz of labelled images.  [default: the run's own]",
 )
 @click.option(
+    "--guide",
+    metavar="NAME",
+    multiple=True,
+    help="The guide of RUN where it is code from a file or module, which you trust.",
+)
+@click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
     help="Where to compute.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Which of RUN's: the newest, or the one with the highest test ELBO.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def evaluate(run: Path, data: Path | None, device: str, as_json: bool) -> None:
+def evaluate(
+    run: Path,
+    *,
+    data: Path | None,
+    guide: tuple[str, ...],
+    device: str,
+    checkpoint: str,
+    as_json: bool,
+) -> None:
     """Measure how well RUN reconstructs, disentangles and edits.
 
     On images of identities that it was not trained on: the test split of a folder, or all images of
@@ -54,12 +75,12 @@ def evaluate(run: Path, data: Path | None, device: str, as_json: bool) -> None:
     import json
 
     from pyro_dcign.calibration import open_calibration
-    from pyro_dcign.checkpoint import load_parameters
+    from pyro_dcign.checkpoint import best_checkpoint, load_parameters
     from pyro_dcign.evaluate import evaluate as measure
     from pyro_dcign.run import open_run
     from pyro_dcign.table import table
 
-    opened = open_run(run, device=device)
-    load_parameters(opened)
+    opened = open_run(run, device=device, trusted=guide)
+    load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)
     measures = measure(opened, images_of(opened, data), open_calibration(opened))
     click.echo(json.dumps(measures, allow_nan=False) if as_json else table(measures))

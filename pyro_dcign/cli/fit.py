@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -13,15 +14,13 @@ import click
 
 from pyro_dcign.config import CHOICES, Config, configure, read_settings
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import LOCK, locked
 
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
     from pyro_dcign.processes import Processes
     from pyro_dcign.run import Run
     from pyro_dcign.train import Record, Trainer
-
-MAY_CHANGE = {"data", "device", "steps", "evaluate_every", "checkpoint_every"}
-"""Settings that a resumed run may be given anew."""
 
 
 def _words(text: str | None, item: type) -> tuple[Any, ...] | None:
@@ -72,34 +71,71 @@ def fit(
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
     given = {key: value for key, value in flags.items() if value is not None}
-    run, store, processes = _reopen(resume, given) if resume else _begin(out, file, given)
-    from pyro_dcign.processes import leave
+    from pyro_dcign.processes import is_first, leave
     from pyro_dcign.run import write_run_config
+    from pyro_dcign.signals import Signals
     from pyro_dcign.train import Trainer
 
-    trainer = Trainer(run, store, resume=resume is not None, processes=processes)
-    if processes.first:
-        write_run_config(run)
-    processes.wait()
-    _train(run, trainer)
-    leave()
-    if not no_report and processes.first:
-        from pyro_dcign.report import report
-        from pyro_dcign.table import table
+    config = configure({}) if resume else _settings(file, given)
+    folder = resume or out or _folder(config)
+    if not resume and is_first():
+        _refuse_taken(folder)
+    with locked(folder) if is_first() else nullcontext():
+        run, store, processes = _reopen(folder, given) if resume else _begin(folder, config)
+        with Signals() as signals:
+            trainer = Trainer(
+                run,
+                store,
+                resume=resume is not None,
+                processes=processes,
+                signals=signals,
+                held=True,
+            )
+            if processes.first:
+                write_run_config(run)
+            processes.wait()
+            try:
+                _train(run, trainer)
+            except KeyboardInterrupt:
+                _say(f"stopped at once; go on from its last checkpoint with --resume {folder}")
+                raise
+        leave()
+        if signals.heard:
+            if processes.first:
+                _say(
+                    f"stopped at step {trainer.step}; go on with: pyro-dcign fit --resume {folder}"
+                )
+            sys.exit(128 + signals.heard)
+        if not no_report and processes.first:
+            from pyro_dcign.report import report
+            from pyro_dcign.table import table
 
-        _say("measuring on identities never trained on, and drawing")
-        measures = report(run, store)
-        click.echo(table(measures))
-        _say(f"pictures: {run.figures}   next: pyro-dcign render IMAGE --run {run.folder}")
+            _say("measuring on identities never trained on, and drawing")
+            measures = report(run, store)
+            click.echo(table(measures))
+            _say(f"pictures: {run.figures}   next: pyro-dcign render IMAGE --run {run.folder}")
 
 
-def _begin(
-    out: Path | None, file: Path | None, given: dict[str, Any]
-) -> tuple[Run, Store, Processes]:
+def _settings(file: Path | None, given: dict[str, Any]) -> Config:
     settings = {**(read_settings(file) if file else {}), **given}
-    config = configure({"preset": settings.get("preset", _default_preset()), **settings})
+    return configure({"preset": settings.get("preset", _default_preset()), **settings})
+
+
+def _folder(config: Config) -> Path:
     name = f"{Path(config.data).name or 'faces'}-{config.preset}-{config.clamp}-seed{config.seed}"
-    folder = out or Path("runs") / name
+    return Path("runs") / name
+
+
+def _refuse_taken(folder: Path) -> None:
+    if (folder / "config.toml").exists():
+        raise InputError(
+            f"{folder} is to be a new run, but holds one; use --resume {folder} or another --out"
+        )
+    if folder.is_dir() and {path.name for path in folder.iterdir()} - {LOCK}:
+        raise InputError(f"{folder} is to be a new or empty folder, but is not; use another --out")
+
+
+def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
     from pyro_dcign.processes import join
     from pyro_dcign.run import build, code_of, device_of
 
@@ -107,12 +143,8 @@ def _begin(
     processes = join(device)
     if not processes.first:
         processes.wait()  # for the first one's data
-    elif (folder / "config.toml").exists():
-        raise InputError(
-            f"{folder} is to be a new run, but holds one; use --resume {folder} or another --out"
-        )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is to be a new or empty folder, but is not; use another --out")
+    else:
+        _refuse_taken(folder)  # again, now that nobody else can begin here
     store = _data(config, device.type)
     if processes.first:
         processes.wait()
@@ -132,10 +164,11 @@ def _begin(
 def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
     from pyro_dcign.datasets.store import Store
     from pyro_dcign.processes import join, take_own_gpu
+    from pyro_dcign.resume import MAY_CHANGE
     from pyro_dcign.run import open_run
 
     take_own_gpu()
-    run = open_run(folder)
+    run = open_run(folder, trusted=[given.get("guide", "")])
     checked = configure({"preset": run.config.preset, **given})
     differing = [
         key
@@ -184,7 +217,7 @@ def _train(run: Run, trainer: Trainer) -> None:
         for _ in trainer.records():
             pass
         return
-    first, seen, elbo = trainer.step, {}, None
+    first, before, seen, elbo = trainer.step, trainer.seconds, {}, None
     terminal = sys.stderr.isatty()
     if not terminal:
         _say("reconstruction + KL of an image, in nats, by the factor that varies:")
@@ -198,5 +231,6 @@ def _train(run: Run, trainer: Trainer) -> None:
             bar.set_postfix_str(text, refresh=False)
             if not terminal and (time.monotonic() >= due or record.step == run.config.steps):
                 due = time.monotonic() + 10
-                left = record.seconds / (record.step - first) * (run.config.steps - record.step)
+                pace = (record.seconds - before) / (record.step - first)
+                left = pace * (run.config.steps - record.step)
                 _say(f"{record.step} of {run.config.steps} steps, {left:.0f} s left  {text}")

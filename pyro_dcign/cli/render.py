@@ -25,6 +25,12 @@ import click
     help="FILE.png for a strip, FILE.gif for an animation.  [default: IMAGE-views.png, here]",
 )
 @click.option(
+    "--guide",
+    metavar="NAME",
+    multiple=True,
+    help="The guide of RUN where it is code from a file or module, which you trust.",
+)
+@click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
@@ -38,6 +44,7 @@ def render(
     grey: bool,
     out: Path | None,
     device: str,
+    guide: tuple[str, ...],
     **named: str | None,
 ) -> None:
     """Re-render IMAGE under other poses and lights: one row for each factor.
@@ -67,7 +74,7 @@ def render(
         raise click.ClickException(f"--out is FILE.png or FILE.gif, got {out}; change its ending")
     if not out.parent.is_dir():
         raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
-    opened = open_run(run or default_run(), device=device)
+    opened = open_run(run or default_run(), device=device, trusted=guide)
     wanted = {name: text for name, text in named.items() if text is not None}
     for other in others:
         name, _, text = other.partition("=")

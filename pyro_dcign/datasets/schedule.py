@@ -100,7 +100,7 @@ class Schedule:
                 )
         try:
             self._generator.bit_generator.state = state["generator"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"expected the state of a PCG64 generator, found {error!r}; use another checkpoint"
             ) from None

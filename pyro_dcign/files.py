@@ -1,0 +1,69 @@
+"""Files and folders that appear whole or not at all, and a lock on a folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pyro_dcign.errors import InputError
+
+LOCK = ".lock"
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write a file beside its place, then put it there: a reader finds the old one or the new.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to; the old file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder to oneself, making it where there is none; the lock ends with its process.
+
+    A folder that was made here and holds nothing at the end is removed again.
+
+    Raises:
+        InputError: Another run holds it, in this process or in another.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is to be a folder, but is a file; use another --out")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                if made and [path.name for path in folder.iterdir()] == [LOCK]:
+                    (folder / LOCK).unlink()
+    except Timeout:
+        raise InputError(
+            f"{folder} is to be used by one run at a time, but another holds it; wait until that "
+            "has ended, or choose another --out"
+        ) from None
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
