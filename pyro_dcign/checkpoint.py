@@ -20,7 +20,7 @@ from torch import Tensor
 from pyro_dcign import __version__
 from pyro_dcign.config import settings_of
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import sync
+from pyro_dcign.files import naming, sync
 from pyro_dcign.run import Run
 
 FOLDER = "checkpoints"
@@ -109,7 +109,7 @@ def _serialized(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> str:
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -21,6 +21,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an error of the disk the name of the file that met it; a write alone does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file beside its place, then put it there: a reader finds the old one or the new.
 
@@ -29,9 +39,10 @@ def write_whole(path: Path, data: str | bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        sync(temporary)
-        temporary.replace(path)
+        with naming(path):
+            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+            sync(temporary)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -15,7 +15,7 @@ from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.files import locked, write_whole
+from pyro_dcign.files import locked, naming, write_whole
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.processes import Processes
@@ -281,10 +281,10 @@ class Trainer:
                 return
             tidy(folder)
             self._forget_later_metrics()
-            with (folder / METRICS).open("a", encoding="utf-8") as file:
+            with (folder / METRICS).open("ab", buffering=0) as file:
                 for record in self._records():
-                    file.write(json.dumps(vars(record)) + "\n")
-                    file.flush()
+                    with naming(folder / METRICS):
+                        file.write(json.dumps(vars(record)).encode() + b"\n")
                     yield record
 
     def _forget_later_metrics(self) -> None:
