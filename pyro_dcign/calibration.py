@@ -19,8 +19,8 @@ from pyro_dcign.codes import Codes, encode
 from pyro_dcign.curve import Curve, curve_of
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import write_whole
 from pyro_dcign.run import Run
 from pyro_dcign.scenes import FactorRange
 

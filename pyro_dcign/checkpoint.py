@@ -19,8 +19,8 @@ from torch import Tensor
 
 from pyro_dcign import __version__
 from pyro_dcign.config import settings_of
+from pyro_dcign.disk import naming, sync
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import naming, sync
 from pyro_dcign.run import Run
 
 FOLDER = "checkpoints"

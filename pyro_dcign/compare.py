@@ -20,8 +20,8 @@ from pyro_dcign.checkpoint import load_parameters
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import write_whole
 from pyro_dcign.evaluate import evaluate
-from pyro_dcign.files import write_whole
 from pyro_dcign.guide import load_guide
 from pyro_dcign.importance import bounds, importance
 from pyro_dcign.run import CONFIG, Run, build, open_run, write_run_config

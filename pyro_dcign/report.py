@@ -11,9 +11,9 @@ from pyro_dcign.calibration import calibrate, write_calibration
 from pyro_dcign.config import settings_of
 from pyro_dcign.datasets.plain import evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import write_whole
 from pyro_dcign.evaluate import evaluate
 from pyro_dcign.figures import write_figures
-from pyro_dcign.files import write_whole
 from pyro_dcign.run import Run
 from pyro_dcign.table import table
 

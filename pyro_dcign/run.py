@@ -16,9 +16,9 @@ from torch import nn
 from pyro_dcign.clamp import Clamp
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config, configure, settings_of
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange
-from pyro_dcign.files import write_whole
 from pyro_dcign.guide import InGroups, known_guides, load_guide
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Decoder, Encoder

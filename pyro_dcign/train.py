@@ -13,9 +13,9 @@ import torch
 from pyro_dcign.checkpoint import newest_checkpoint, save_checkpoint, tidy
 from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import locked, naming, write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.files import locked, naming, write_whole
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.processes import Processes

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pyro_dcign.clamp import Active
+from pyro_dcign.disk import write_whole
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.files import write_whole
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.resume import random_state, set_random_state
 from pyro_dcign.steps import History

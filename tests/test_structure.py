@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pyro_dcign"
 ORDER = [
     "errors",
-    "files",
+    "disk",
     "signals",
     "code",
     "minibatch",

@@ -72,9 +72,9 @@ def compare(
     from pyro_dcign.datasets.generate import ensure_faces
     from pyro_dcign.datasets.plain import evaluation_set
     from pyro_dcign.datasets.store import Store
+    from pyro_dcign.disk import write_whole
     from pyro_dcign.figures import save
     from pyro_dcign.figures.comparison import comparison
-    from pyro_dcign.files import write_whole
 
     def say(text: str) -> None:
         click.echo(text, err=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import click
 
 from pyro_dcign.config import CHOICES, Config, configure, read_settings
+from pyro_dcign.disk import LOCK, locked
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import LOCK, locked
 
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and a lock on a folder."""
+"""Files that appear on disk whole or not at all, and a lock on a folder."""
 
 import os
 from collections.abc import Iterator

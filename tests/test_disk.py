@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from pyro_dcign import files
+from pyro_dcign import disk
+from pyro_dcign.disk import LOCK, locked, write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import LOCK, locked, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:
@@ -24,7 +24,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "sync", full)
+    monkeypatch.setattr(disk, "sync", full)
     with pytest.raises(OSError, match="No space left"):
         write_whole(tmp_path / "a", "two")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
@@ -58,7 +58,7 @@ def test_a_folder_is_held_by_one_in_the_same_process(tmp_path) -> None:
 
 
 def test_a_folder_is_free_again_when_its_holder_is_killed(tmp_path) -> None:
-    code = "import sys, time; from pathlib import Path; from pyro_dcign.files import locked\n"
+    code = "import sys, time; from pathlib import Path; from pyro_dcign.disk import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     line = [sys.executable, "-c", code, str(tmp_path / "run")]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as holder:
