@@ -8,6 +8,7 @@ import json
 import arviz as az
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from pyro_dcign import arviz_bridge as bridge
 
@@ -64,6 +65,23 @@ def test_weights_are_left_as_they_were() -> None:
     before = weights.copy()
     bridge.pareto_k(weights)
     assert (weights == before).all()
+
+
+def test_left_out_observations_lie_where_the_others_put_them() -> None:
+    draw = np.random.default_rng(0)
+    y = draw.normal(size=20)
+    mu = y.sum() / 21 + draw.normal(size=(DRAWS, 1)) / 21**0.5  # y ~ N(mu, 1), mu ~ N(0, 1)
+    replicated = mu + draw.normal(size=(DRAWS, 20))
+    found = bridge.loo_pit(y, replicated, -0.5 * (y - mu) ** 2)
+    wanted = norm.cdf((y - (y.sum() - y) / 20) / (1 + 1 / 20) ** 0.5)
+    # 5 standard errors of a share, weights nearly even
+    assert (abs(found - wanted) < 5 * 0.5 / DRAWS**0.5).all()
+
+
+def test_what_every_draw_says_alike_is_left_out_without_a_weight() -> None:
+    replicated = np.random.default_rng(0).random((200, 2))
+    found = bridge.loo_pit(np.array([0.25, 0.5]), replicated, np.zeros((200, 2)))
+    assert found.tolist() == pytest.approx((replicated <= [0.25, 0.5]).mean(0).tolist())
 
 
 def test_too_few_draws_are_refused() -> None:
