@@ -92,8 +92,7 @@ def loo_pit(observed: Array, replicated: Array, log_likelihood: Array) -> Array:
     """
     ratios = -np.asarray(log_likelihood, dtype=np.float64).T
     ratios -= ratios.max(1, keepdims=True)
-    # Where every draw says the same, leaving one out changes nothing; neither line smooths that.
-    weights = np.stack([_psis(row)[0] if np.ptp(row) > 1e-6 else row for row in ratios])
+    weights = np.stack([_psis(row)[0] for row in ratios])
     weights -= np.log(np.exp(weights).sum(1, keepdims=True))
     y, replicates = (np.asarray(a, dtype=np.float64) for a in (observed, replicated.T))
     if OLD:

@@ -69,19 +69,22 @@ def test_weights_are_left_as_they_were() -> None:
 
 def test_left_out_observations_lie_where_the_others_put_them() -> None:
     draw = np.random.default_rng(0)
-    y = draw.normal(size=20)
-    mu = y.sum() / 21 + draw.normal(size=(DRAWS, 1)) / 21**0.5  # y ~ N(mu, 1), mu ~ N(0, 1)
-    replicated = mu + draw.normal(size=(DRAWS, 20))
+    y = np.array([2.0, 0.5, -0.5, 1.0])
+    mu = y.sum() / 5 + draw.normal(size=(DRAWS, 1)) / 5**0.5  # y ~ N(mu, 1), mu ~ N(0, 1)
+    replicated = mu + draw.normal(size=(DRAWS, 4))
     found = bridge.loo_pit(y, replicated, -0.5 * (y - mu) ** 2)
-    wanted = norm.cdf((y - (y.sum() - y) / 20) / (1 + 1 / 20) ** 0.5)
-    # 5 standard errors of a share, weights nearly even
-    assert (abs(found - wanted) < 5 * 0.5 / DRAWS**0.5).all()
+    wanted = norm.cdf((y - (y.sum() - y) / 4) / (1 + 1 / 4) ** 0.5)
+    # 5 standard errors of a share, and half as many effective draws; seeing y moves 2.0 by 0.06
+    assert (abs(found - wanted) < 5 * 0.5 / (DRAWS / 2) ** 0.5).all()
+    assert abs(found[0] - wanted[0]) < 0.02
 
 
-def test_what_every_draw_says_alike_is_left_out_without_a_weight() -> None:
-    replicated = np.random.default_rng(0).random((200, 2))
-    found = bridge.loo_pit(np.array([0.25, 0.5]), replicated, np.zeros((200, 2)))
-    assert found.tolist() == pytest.approx((replicated <= [0.25, 0.5]).mean(0).tolist())
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-7])
+def test_what_every_draw_says_alike_is_left_out_without_a_weight(size) -> None:
+    draw = np.random.default_rng(0)
+    replicated, scored = draw.random((200, 2)), 1 + size * draw.normal(size=(200, 2))
+    found = bridge.loo_pit(np.array([0.25, 0.5]), replicated, scored)
+    assert found == pytest.approx((replicated <= [0.25, 0.5]).mean(0), abs=1e-4)
 
 
 def test_too_few_draws_are_refused() -> None:
