@@ -15,7 +15,6 @@ from pyro_dcign.arviz_bridge import Array
 from pyro_dcign.code import INTRINSIC, GraphicsCode, Latents
 from pyro_dcign.codes import batch_size, undisturbed
 from pyro_dcign.guide import posterior_mean
-from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, Pixels, intensities
 from pyro_dcign.run import Run
 
@@ -119,7 +118,7 @@ def importance(
             mean: the weights then compare q(extrinsic | x) with p(extrinsic | x, intrinsic).
     """
     found: list[list[Tensor]] = []
-    with undisturbed(run, seed=seed), pyro.validation_enabled(False), kept_heap():
+    with undisturbed(run, seed=seed), pyro.validation_enabled(False):
         for chunk in pixels.split(IMAGES_AT_ONCE):
             images, held = intensities(chunk.to(run.device)), None
             if extrinsic:
