@@ -4,6 +4,8 @@ On the other line: ``python -m pytest --noconftest -o addopts= tests/test_arviz_
 """
 
 import json
+import re
+from pathlib import Path
 
 import arviz as az
 import numpy as np
@@ -146,3 +148,16 @@ def test_saved_tree_comes_back(tmp_path) -> None:
 
 def test_version_is_one_of_the_two_lines() -> None:
     assert (az.__version__ < "1") == bridge.OLD
+
+
+def test_nothing_but_the_bridge_asks_arviz() -> None:
+    # Most of what 0.23 offers is gone in 1.x: psislw, plot_ppc, waic, from_pyro, InferenceData ...
+    root = Path(bridge.__file__).parents[1]
+    folders = [root / name for name in ("pyro_dcign", "guides", "analyses")]
+    asking = {
+        p.name
+        for folder in folders
+        for p in folder.rglob("*.py")
+        if re.search(r"^\s*(import|from) (arviz|xarray)", p.read_text("utf-8"), re.M)
+    }
+    assert asking == {"arviz_bridge.py"}

@@ -5,12 +5,14 @@ import pyro.distributions as dist
 import pytest
 import torch
 from linear_run import CODE, NOISE, linear_images, linear_run
+from pyro.infer.importance import psis_diagnostic
 
 from pyro_dcign import arviz_bridge
-from pyro_dcign.arviz_bridge import variable
+from pyro_dcign.arviz_bridge import good_k, pareto_k, variable
 from pyro_dcign.datasets.plain import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.importance import bounds, importance
+from pyro_dcign.minibatch import intensities
 from pyro_dcign.posterior import posterior_data
 
 
@@ -64,6 +66,17 @@ def test_a_guide_is_asked_once_for_all_draws_of_its_images(monkeypatch) -> None:
     run.guide.register_forward_hook(lambda *given: asked.append(1))
     importance(run, linear_images(16)[0], draws=100)
     assert len(asked) == 2  # eight images at once: one that climbs their ELBO climbs it once
+
+
+def test_pyros_own_diagnostic_sums_over_a_batch_and_this_one_does_not() -> None:
+    run, (pixels, _) = linear_run(wider=0.9), linear_images(20)
+    torch.manual_seed(0)
+    with pyro.validation_enabled(False), torch.no_grad():
+        summed = psis_diagnostic(run.model, run.guide, intensities(pixels), num_particles=1000)
+    each = pareto_k(importance(run, pixels, draws=1000).log_weights)
+    assert summed > good_k(1000)
+    assert each.shape == (20,)
+    assert (each < good_k(1000)).all()
 
 
 def test_the_extrinsic_block_is_weighed_given_the_intrinsic_mean() -> None:

@@ -75,6 +75,12 @@ def test_numbers_are_the_same_on_either_line_of_arviz() -> None:
     assert said["active_units", "code"]["active"] == 3
 
 
+def test_the_extrinsic_latents_are_judged_beside_the_whole_code() -> None:
+    # A code of hundreds of latents is hardly ever below the limit as a whole.
+    said = [v.subject for v in judge(synthetic()) if v.check == "pareto_k"]
+    assert said == ["joint", "extrinsic"]
+
+
 def test_chains_that_do_not_agree_are_compared_with_nothing() -> None:
     said = {v.check: v for v in judge(synthetic(sd=0.5, stuck="all"))}
     assert said["nuts"].ok is None
