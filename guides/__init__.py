@@ -12,6 +12,8 @@ GUIDES = {
     "flow": "pyro_dcign.guides.flow:Flow",
     "semi_amortised": "pyro_dcign.guides.semi_amortised:SemiAmortised",
     "auto": "pyro_dcign.guides.auto:Auto",
+    "auto_low_rank": "pyro_dcign.guides.auto:AutoLowRank",
+    "auto_full_rank": "pyro_dcign.guides.auto:AutoFullRank",
     "product_of_experts": "pyro_dcign.guides.product_of_experts:ProductOfExperts",
     "adaptive": "pyro_dcign.guides.adaptive:Adaptive",
 }

@@ -1,47 +1,72 @@
-"""A guide without an encoder: Pyro's AutoGuide, fitted to the very images asked for."""
+"""Guides without an encoder: Pyro's AutoGuides, fitted to the very images asked for."""
 
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from pyro import poutine
 from pyro.infer import Trace_ELBO
-from pyro.infer.autoguide import AutoNormal
+from pyro.infer.autoguide import (
+    AutoDiagonalNormal,
+    AutoGuide,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Images
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Encoder
 
+Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
+"""Location and lower triangular root of the covariance of each image's code."""
+
+INDEPENDENT = (AutoNormal, AutoDiagonalNormal)
+CORRELATED = (AutoLowRankMultivariateNormal, AutoMultivariateNormal)
+
 
 class Auto(nn.Module):
-    """q(z | x_1 … x_n): an :class:`AutoNormal` of n rows, from scratch by ``steps`` of SVI.
+    """q(z | x_i) = N(z; m_i, L_i L_iᵀ): an AutoGuide for each image, by ``steps`` of SVI.
 
     Nothing is amortised, so it is for small sets, and the yardstick for what amortising costs. The
     decoder is held while it is fitted; in training it then takes its one step. The fit is seeded
     and kept until the images or the decoder change. Its parameters live in that fit's AutoGuide and
     never in Pyro's store; the encoder is not used.
 
-    ``AutoNormal`` alone fits the bill: every other AutoGuide has one density over all images and
-    factors, of which no site has its share.
+    A subclass names another ``kind``. It has to be normal over an image's code: then each factor
+    has its conditional given the factors before. AutoIAFNormal has one density over the code and
+    none for a factor; AutoDelta and AutoLaplaceApproximation are points while they are fitted.
+
+    Raises:
+        InputError: A kind that is not normal.
     """
 
     capturable = False  # it looks at its images to know whether it has fitted them
-    steps = 100
+    kind: type[AutoGuide] = AutoNormal
+    steps = 250
     rate = 0.05
 
     def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
         super().__init__()
+        if not issubclass(self.kind, INDEPENDENT + CORRELATED):
+            known = ", ".join(one.__name__ for one in INDEPENDENT + CORRELATED)
+            raise InputError(
+                f"an AutoGuide is to be normal over an image's code, one of {known}, got "
+                f"{self.kind.__name__}; for other shapes use --guide flow"
+            )
         self.encoder, self.code = encoder, code
         self.seen: tuple[Model, ...] = ()
-        self.kept: tuple[Images, int, Tensor, Tensor] | None = None
+        self.kept: tuple[Images, int, Normals] | None = None
 
     def bind(self, model: Model) -> None:
         """The model whose ELBO is climbed; in a tuple, its parameters are not the guide's."""
         self.seen = (model,)
 
     @torch.enable_grad()
-    def _fit(self, images: Images) -> tuple[Tensor, Tensor]:
+    def _fit(self, images: Images) -> Normals:
         (model,) = self.seen
         devices = [images.device] if images.device.type == "cuda" else []
         with (
@@ -51,10 +76,11 @@ class Auto(nn.Module):
             pyro.validation_enabled(False),
         ):
             torch.manual_seed(0)
-            auto = AutoNormal(model)
+            auto = self.kind(model)
             auto(images)
             parameters = list(auto.parameters())
             optimizer = torch.optim.Adam(parameters, lr=self.rate)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             elbo = Trace_ELBO()
             for _ in range(self.steps):
                 loss = elbo.differentiable_loss(model, auto, images)
@@ -62,20 +88,64 @@ class Auto(nn.Module):
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
                 optimizer.step()
+                schedule.step()
+            with torch.no_grad():
+                return self._normals(auto)
+
+    def _normals(self, auto: AutoGuide) -> Normals:
+        if isinstance(auto, AutoNormal):
             locs, scales = (
                 self.code.join({name: getattr(held, name) for name in self.code.factors})
                 for held in (auto.locs, auto.scales)
             )
-        return locs.detach(), scales.detach()
+            return locs.clone(), torch.diag_embed(scales)
+        posterior = auto.get_posterior()
+        if isinstance(auto, AutoDiagonalNormal):
+            posterior = posterior.base_dist
+            return posterior.loc[None].clone(), torch.diag_embed(posterior.scale)[None]
+        return posterior.loc[None].clone(), posterior.scale_tril[None]
+
+    def _fits(self, images: Images) -> Normals:
+        # AutoNormal has a plate for its images; any other would have one density over all of them.
+        together = issubclass(self.kind, AutoNormal)
+        parts = [self._fit(some) for some in images.split(len(images) if together else 1)]
+        locs, roots = zip(*parts, strict=True)
+        return torch.cat(locs), torch.cat(roots)
 
     def forward(self, images: Images) -> None:
-        """Sample every factor's site."""
+        """Sample every factor's site, given the factors before where they are correlated."""
         version = sum(p._version for p in self.seen[0].parameters())
         kept = self.kept
         if kept is None or kept[1] != version or not torch.equal(kept[0], images):
-            self.kept = kept = (images.clone(), version, *self._fit(images))
-        _, _, loc, scale = kept
+            self.kept = kept = (images.clone(), version, self._fits(images))
+        loc, root = kept[2]
+        noise: list[Tensor] = []
         with pyro.plate("images", len(images), dim=-1):
             for name, where in self.code.slices().items():
-                site = dist.Normal(loc[:, where], scale[:, where], validate_args=False)
-                pyro.sample(name, site.to_event(1))
+                centre, own = loc[:, where], root[:, where, where]
+                if issubclass(self.kind, INDEPENDENT):
+                    scale = own.diagonal(dim1=-2, dim2=-1)
+                    site = dist.Normal(centre, scale, validate_args=False).to_event(1)
+                    pyro.sample(name, site)
+                    continue
+                if noise:
+                    before = torch.cat(noise, -1).unsqueeze(-1)
+                    centre = centre + (root[:, where, : where.start] @ before).squeeze(-1)
+                site = dist.MultivariateNormal(centre, scale_tril=own, validate_args=False)
+                z = pyro.sample(name, site)
+                away = (z - centre).unsqueeze(-1)
+                noise.append(torch.linalg.solve_triangular(own, away, upper=False).squeeze(-1))
+
+
+class AutoLowRank(Auto):
+    """A covariance of low rank (the root of the latents' number) plus a diagonal, by image."""
+
+    kind = AutoLowRankMultivariateNormal
+    clamp_on = "draw"
+
+
+class AutoFullRank(Auto):
+    """A full covariance over an image's code."""
+
+    kind = AutoMultivariateNormal
+    clamp_on = "draw"

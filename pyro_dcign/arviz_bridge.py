@@ -54,26 +54,54 @@ def pareto_k(log_weights: Array) -> Array:
     flat[finite] = np.ptp(columns[finite], axis=1) < 1e-6
     found[flat] = FLAT
     for i in np.flatnonzero(finite & ~flat):
-        found[i] = _pareto_k(columns[i] - columns[i].max())
+        found[i] = _psis(columns[i] - columns[i].max())[1]
     return found.reshape(values.shape[1:])
 
 
-def _pareto_k(log_weights: Array) -> float:
+def _psis(log_weights: Array) -> tuple[Array, float]:
+    """Smoothed log weights of one column, up to a constant, and their k̂."""
     if OLD:
-        return float(az.psislw(log_weights.copy())[1])
+        smooth, k = az.psislw(log_weights.copy())
+        return smooth, float(k)
     from arviz_stats.base import array_stats  # noqa: PLC0415 - not there in 0.23
 
     # 1.x takes log likelihoods to be left out, whose weights are their inverse.
     try:
-        found = float(array_stats.psislw(-log_weights)[1])
+        smooth, k = array_stats.psislw(-log_weights)
     except ValueError:  # a tail whose weights are all equal
-        return FLAT
-    if np.isfinite(found):
-        return found
+        return log_weights, FLAT
+    if np.isfinite(k):
+        return smooth, float(k)
     # Single precision ties the tail's weights, which 1.x cannot fit: undo the rounding by a draw.
     step = np.diff(np.unique(log_weights)).min()
     noise = np.random.default_rng(0).uniform(-step / 2, step / 2, log_weights.shape)
-    return float(array_stats.psislw(-(log_weights + noise))[1])
+    smooth, k = array_stats.psislw(-(log_weights + noise))
+    return smooth, float(k)
+
+
+def loo_pit(observed: Array, replicated: Array, log_likelihood: Array) -> Array:
+    """Where each observation lies among replicates that did not see it: (points,) in [0, 1].
+
+    Replicates are weighted by 1 / p(observation | draw), smoothed, so that each observation is
+    judged by the posterior that the others give (Vehtari, Gelman, Gabry 2017, arXiv 1507.04544).
+
+    Args:
+        observed: (points,), continuous.
+        replicated: One for each draw: (draws, points).
+        log_likelihood: Of the observation under each draw: (draws, points).
+    """
+    ratios = -np.asarray(log_likelihood, dtype=np.float64).T
+    ratios -= ratios.max(1, keepdims=True)
+    weights = np.stack([_psis(row)[0] for row in ratios])
+    weights -= np.log(np.exp(weights).sum(1, keepdims=True))
+    y, replicates = (np.asarray(a, dtype=np.float64) for a in (observed, replicated.T))
+    if OLD:
+        found = az.loo_pit(y=y, y_hat=replicates, log_weights=weights)
+    else:
+        from arviz_stats.base import array_stats  # noqa: PLC0415 - not there in 0.23
+
+        found = array_stats.loo_pit(replicates, y, weights, chain_axis=None)
+    return np.asarray(found, dtype=np.float64)
 
 
 def good_k(draws: int) -> float:

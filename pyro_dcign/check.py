@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyro_dcign import predictive, sbc
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.codes import encode, undisturbed
 from pyro_dcign.datasets.plain import EvaluationSet
@@ -17,11 +18,9 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.findings import Findings
 from pyro_dcign.importance import draw_codes, importance
 from pyro_dcign.minibatch import Pixels, intensities
-from pyro_dcign.predictive import predictive_p
 from pyro_dcign.reference import nuts
 from pyro_dcign.refine import refined_elbo
 from pyro_dcign.run import Run
-from pyro_dcign.sbc import REFUSED, ranks
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,12 @@ class Effort:
 
 
 Say = Callable[[str], None]
+
+REFUSED = {
+    "sbc": sbc.REFUSED,
+    "predictive": predictive.REFUSED,
+    "loo_pit": predictive.REFUSED,
+}
 
 
 def measure(
@@ -86,14 +91,19 @@ def measure(
         refined, error = refined_elbo(run, few[: effort.refined], seed=seed)
         arrays["refined"], arrays["refined_error"] = refined.numpy(), error.numpy()
         arrays |= _reference(run, few[: effort.reference], effort.reference_draws, seed, say)
-        refused = REFUSED.get(run.config.likelihood)
-        if refused is None:
+        refused = {
+            name: reasons[run.config.likelihood]
+            for name, reasons in REFUSED.items()
+            if run.config.likelihood in reasons
+        }
+        if not refused:
             say(f"SBC: {effort.simulations} simulations")
-            for name, found in ranks(run, simulations=effort.simulations, seed=seed).items():
+            for name, found in sbc.ranks(run, simulations=effort.simulations, seed=seed).items():
                 arrays[f"sbc/{name}"] = found.numpy()
             say("posterior predictive check")
-            arrays["predictive"] = predictive_p(run, few, seed=seed).numpy()
-    return Findings(arrays, {"sbc": refused, "predictive": refused} if refused else {})
+            shares, arrays["loo_pit"] = predictive.predictive(run, few, seed=seed)
+            arrays["predictive"] = shares.numpy()
+    return Findings(arrays, refused)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ GUIDES = (
     "product_of_experts",
     "adaptive",
 )
-"""Compared by default; ``auto`` takes a hundred times as long, and has to be asked for."""
+"""Compared by default; the ``auto`` guides take hundreds of times as long: ask for them."""
 
 COLUMNS: dict[str, tuple[str, float, int]] = {
     "elbo": ("ELBO, nats", 1.0, 1),

@@ -15,10 +15,10 @@ class Findings:
 
     Attributes:
         arrays: ``joint`` and ``extrinsic`` log weights (draws, images); ``refined`` and
-            ``refined_error`` (images); ``predictive`` (images); ``means`` (images, latents); and
-            for each extrinsic factor ``sbc/F`` (simulations, latents), ``nuts/F`` (images, chains,
-            draws, latents), ``guide/F`` (images, draws, latents) and ``aggregate/F``
-            (images, latents).
+            ``refined_error`` (images); ``predictive`` (images); ``loo_pit`` (images, points);
+            ``means`` (images, latents); and for each extrinsic factor ``sbc/F`` (simulations,
+            latents), ``nuts/F`` (images, chains, draws, latents), ``guide/F`` (images, draws,
+            latents) and ``aggregate/F`` (images, latents).
         refused: Checks that cannot be made, and why.
     """
 

@@ -1,6 +1,5 @@
 """Importance weights of a guide: how far p(z, x) and q(z | x) differ at the guide's own draws."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,17 +65,17 @@ def _trace(program: Any, images: Images, draws: int) -> Any:
     return trace
 
 
-def _densities(nodes: Any, names: tuple[str, ...], like: Tensor) -> Tensor:
-    total = torch.zeros_like(like)
-    for name in names:
-        total = total + nodes[name]["log_prob"]
-    return total
+def _densities(nodes: Any, names: tuple[str, ...]) -> Tensor:
+    return torch.stack([nodes[name]["log_prob"] for name in names]).sum(0)
 
 
-def draw_at_once(
+def _draw(
     run: Run, images: Images, draws: int, *, held: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The fields of :class:`Drawn` for images on the device, all draws in one batch.
+    """The fields of :class:`Drawn` for images on the device.
+
+    The guide draws every code at once, so one that climbs the ELBO of its images does it once; the
+    pictures are as many as fit into memory.
 
     Args:
         held: Intrinsic latents that are not drawn: (images, latents). The densities are then those
@@ -88,12 +87,15 @@ def draw_at_once(
     if held is not None:
         guide = Held(INTRINSIC, held.expand(draws, *held.shape))(run.guide)
         names = tuple(name for name in names if name != INTRINSIC)
-    guided = _trace(guide, images, draws)
-    model = _trace(poutine.replay(run.model, trace=guided), images, draws)
-    likelihood = model.nodes["image"]["log_prob"]
-    codes = code.join({name: guided.nodes[name]["value"] for name in code.factors})
-    prior, q = (_densities(trace.nodes, names, likelihood) for trace in (model, guided))
-    return codes, likelihood, prior, q
+    nodes = _trace(guide, images, draws).nodes
+    codes = code.join({name: nodes[name]["value"] for name in code.factors})
+    likelihood, prior = [], []
+    for some in codes.split(max(1, batch_size(run) // len(images))):
+        given: Any = poutine.condition(run.model, data=code.split(some))
+        scored = _trace(given, images, len(some)).nodes
+        likelihood.append(scored["image"]["log_prob"])
+        prior.append(_densities(scored, names))
+    return codes, torch.cat(likelihood), torch.cat(prior), _densities(nodes, names)
 
 
 def draw_codes(run: Run, images: Images, draws: int) -> Float[Tensor, "draws images latents"]:
@@ -102,13 +104,6 @@ def draw_codes(run: Run, images: Images, draws: int) -> Float[Tensor, "draws ima
         nodes: Any = poutine.trace(run.guide).get_trace(images).nodes
     codes: Tensor = run.code.join({name: nodes[name]["value"] for name in run.code.factors})
     return codes.detach()
-
-
-def _batches(run: Run, pixels: Pixels, draws: int) -> Iterator[tuple[Images, list[int]]]:
-    for chunk in pixels.split(IMAGES_AT_ONCE):
-        at_once = max(1, batch_size(run) // len(chunk))
-        sizes = [min(at_once, draws - start) for start in range(0, draws, at_once)]
-        yield intensities(chunk.to(run.device)), sizes
 
 
 def importance(
@@ -124,12 +119,12 @@ def importance(
     """
     found: list[list[Tensor]] = []
     with undisturbed(run, seed=seed), pyro.validation_enabled(False):
-        for images, sizes in _batches(run, pixels, draws):
-            held = None
+        for chunk in pixels.split(IMAGES_AT_ONCE):
+            images, held = intensities(chunk.to(run.device)), None
             if extrinsic:
                 held = run.code.split(posterior_mean(run.guide, images, run.code))[INTRINSIC]
-            parts = [draw_at_once(run, images, size, held=held) for size in sizes]
-            found.append([torch.cat(part).cpu() for part in zip(*parts, strict=True)])
+            parts = _draw(run, images, draws, held=held)
+            found.append([part.cpu() for part in parts])
     codes, likelihood, prior, guide = (torch.cat(part, 1) for part in zip(*found, strict=True))
     return Drawn(codes, likelihood, prior, guide)
 

@@ -19,6 +19,7 @@ from pyro_dcign.findings import Findings, Verdict
 FALSE_ALARMS = 0.01
 ERRORS = 4.0
 SHIFT = 0.25  # sds of NUTS
+STRAY = 0.05  # of the distribution of LOO-PIT
 RATIO = 1.25
 NATS = 1.0
 BAD_IMAGES = 0.1
@@ -29,7 +30,7 @@ ACTIVE = 0.01
 
 def judge(findings: Findings) -> list[Verdict]:
     """Every verdict, in the order of the page."""
-    makers = (_weights, _bound, _gap, _sbc, _nuts, _predictive, _aggregate, _units)
+    makers = (_weights, _bound, _gap, _sbc, _nuts, _predictive, _loo_pit, _aggregate, _units)
     made = [verdict for maker in makers for verdict in maker(findings)]
     refused = [
         Verdict(name, "all", None, f"{name} is not asked: {why}")
@@ -123,9 +124,11 @@ def _sbc(findings: Findings) -> Iterator[Verdict]:
             "simulations": len(ranks),
         }
         ok = found.p > alpha
-        text = f"SBC of {subject}: ranks are uniform (p = {found.p:.3f})"
-        if not ok:
-            text = f"SBC of {subject}: {_shape(figures)} (p < {max(found.p, 0.0003):.4f})"
+        text = f"SBC of {subject}, on {len(ranks)} pictures that the model draws: "
+        if ok:
+            text += f"ranks are uniform (p = {found.p:.3f})"
+        else:
+            text += f"{_shape(figures)} (p < {max(found.p, 0.0003):.4f})"
         yield Verdict("sbc", subject, ok, text, figures)
 
 
@@ -161,9 +164,10 @@ def _nuts(findings: Findings) -> Iterator[Verdict]:
             "sd_ratio": float(np.exp(log_ratio)),
             "ratio_error": ratio_error,
             "wasserstein": mean["wasserstein"],
-            "rhat": worst,
-            "ess": least,
+            "rhat": max(r["rhat"] for r in good),
+            "ess": min(r["ess"] for r in good),
             "images": len(good),
+            "asked": len(rows),
         }
         shifted = mean["shift"] > SHIFT + ERRORS * mean["shift_error"]
         scaled = abs(log_ratio) > np.log(RATIO) + ERRORS * ratio_error
@@ -184,10 +188,9 @@ def _words(subject: str, figures: Mapping[str, float]) -> str:
             f"the guide agrees with NUTS about {subject}: mean within {figures['shift']:.2f} sd, "
             f"sd {ratio:.2f} of NUTS's"
         ]
-    images = f"{figures['images']:.0f} image{'s' if figures['images'] > 1 else ''}"
     return "; ".join(said) + (
         f" (wasserstein {figures['wasserstein']:.2f} sd; r̂ {figures['rhat']:.2f}, "
-        f"ESS {figures['ess']:.0f}, {images})"
+        f"ESS {figures['ess']:.0f}, settled on {figures['images']} of {figures['asked']} images)"
     )
 
 
@@ -222,6 +225,38 @@ def _predictive(findings: Findings) -> Iterator[Verdict]:
     yield Verdict("predictive", "image", extreme <= BAD_IMAGES, text, figures)
 
 
+def _loo_pit(findings: Findings) -> Iterator[Verdict]:
+    if "loo_pit" not in findings.arrays:
+        return
+    pit = findings.arrays["loo_pit"]
+    grid = np.arange(1, 20) / 20
+    below = (pit[..., None] <= grid).mean(1)
+    # The pixels of one image err together, so it is images that are counted.
+    spread = below.std(0, ddof=1) if len(pit) > 1 else np.zeros_like(grid)
+    error = np.maximum(spread**2 / len(pit), grid * (1 - grid) / pit.size) ** 0.5
+    stray = np.abs(below.mean(0) - grid)
+    ok = bool((stray <= STRAY + ERRORS * error).all())
+    figures = {
+        "stray": float(stray.max()),
+        "mean": float(pit.mean()),
+        "sd": float(pit.std()) * 12**0.5,  # 1 for the uniform law
+        "images": len(pit),
+        "pixels": pit.size,
+    }
+    text = f"LOO-PIT of {pit.size} pixels of {len(pit)} images: "
+    if ok:
+        text += f"within {figures['stray']:.2f} of uniform"
+    else:
+        off = figures["mean"] - 0.5
+        if abs(off) > 0.3 * abs(figures["sd"] - 1):
+            text += f"pictures are predicted too {'dark' if off > 0 else 'bright'}"
+        else:
+            narrow = figures["sd"] > 1
+            text += f"the likelihood's noise is too {'narrow' if narrow else 'wide'}"
+        text += f" (strays {figures['stray']:.2f} from uniform)"
+    yield Verdict("loo_pit", "pixel", ok, text, figures)
+
+
 def _aggregate(findings: Findings) -> Iterator[Verdict]:
     for subject, z in _latents(findings, "aggregate"):
         mean, sd = float(z.mean()), float(z.std())
@@ -230,6 +265,8 @@ def _aggregate(findings: Findings) -> Iterator[Verdict]:
         text = (
             f"{subject} over all images: mean {mean:+.2f}, sd {sd:.2f} against the prior's 0 and 1"
         )
+        if abs(mean) > 0.5 or sd > RATIO:
+            text += ", so pictures of prior draws show but a part of it"
         figures = {"mean": mean, "sd": sd, "kl": kl, "ks": distance, "images": len(z)}
         yield Verdict("aggregate", subject, None, text, figures)
 

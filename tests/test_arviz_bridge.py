@@ -4,10 +4,13 @@ On the other line: ``python -m pytest --noconftest -o addopts= tests/test_arviz_
 """
 
 import json
+import re
+from pathlib import Path
 
 import arviz as az
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from pyro_dcign import arviz_bridge as bridge
 
@@ -64,6 +67,26 @@ def test_weights_are_left_as_they_were() -> None:
     before = weights.copy()
     bridge.pareto_k(weights)
     assert (weights == before).all()
+
+
+def test_left_out_observations_lie_where_the_others_put_them() -> None:
+    draw = np.random.default_rng(0)
+    y = np.array([2.0, 0.5, -0.5, 1.0])
+    mu = y.sum() / 5 + draw.normal(size=(DRAWS, 1)) / 5**0.5  # y ~ N(mu, 1), mu ~ N(0, 1)
+    replicated = mu + draw.normal(size=(DRAWS, 4))
+    found = bridge.loo_pit(y, replicated, -0.5 * (y - mu) ** 2)
+    wanted = norm.cdf((y - (y.sum() - y) / 4) / (1 + 1 / 4) ** 0.5)
+    # 5 standard errors of a share, and half as many effective draws; seeing y moves 2.0 by 0.06
+    assert (abs(found - wanted) < 5 * 0.5 / (DRAWS / 2) ** 0.5).all()
+    assert abs(found[0] - wanted[0]) < 0.02
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-7])
+def test_what_every_draw_says_alike_is_left_out_without_a_weight(size) -> None:
+    draw = np.random.default_rng(0)
+    replicated, scored = draw.random((200, 2)), 1 + size * draw.normal(size=(200, 2))
+    found = bridge.loo_pit(np.array([0.25, 0.5]), replicated, scored)
+    assert found == pytest.approx((replicated <= [0.25, 0.5]).mean(0), abs=1e-4)
 
 
 def test_too_few_draws_are_refused() -> None:
@@ -125,3 +148,16 @@ def test_saved_tree_comes_back(tmp_path) -> None:
 
 def test_version_is_one_of_the_two_lines() -> None:
     assert (az.__version__ < "1") == bridge.OLD
+
+
+def test_nothing_but_the_bridge_asks_arviz() -> None:
+    # Most of what 0.23 offers is gone in 1.x: psislw, plot_ppc, waic, from_pyro, InferenceData ...
+    root = Path(bridge.__file__).parents[1]
+    folders = [root / name for name in ("pyro_dcign", "guides", "analyses")]
+    asking = {
+        p.name
+        for folder in folders
+        for p in folder.rglob("*.py")
+        if re.search(r"^\s*(import|from) (arviz|xarray)", p.read_text("utf-8"), re.M)
+    }
+    assert asking == {"arviz_bridge.py"}

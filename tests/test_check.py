@@ -26,6 +26,7 @@ from pyro_dcign.train import Trainer
 from pyro_dcign.verdicts import FALSE_ALARMS, judge
 
 EFFORT = Effort(images=30, draws=1000, simulations=400, reference=1, reference_draws=250, refined=8)
+PICTURES = ("khat", "sbc", "nuts", "loo-pit", "aggregate")
 WRONG = {"halved": {"wider": 0.5}, "doubled": {"wider": 2.0}, "shifted": {"shift": 1.0}}
 
 
@@ -110,7 +111,7 @@ def test_findings_keep_their_verdicts_on_disk(findings, tmp_path) -> None:
 
 def test_figures_are_drawn_of_what_was_measured(findings, tmp_path) -> None:
     names = [path.name for path in write_check_figures(findings("exact"), tmp_path)]
-    assert names == [f"check-{n}.png" for n in ("khat", "sbc", "nuts", "aggregate")]
+    assert names == [f"check-{n}.png" for n in PICTURES]
     refused = {n: a for n, a in findings("exact").arrays.items() if not n.startswith("sbc")}
     again = write_check_figures(Findings(refused, {"sbc": "because"}), tmp_path / "b")
     assert "check-sbc.png" not in [path.name for path in again]
@@ -125,6 +126,8 @@ def test_a_bernoulli_likelihood_is_not_asked_for_sbc() -> None:
     assert said["sbc"].ok is None
     assert "black and white noise" in said["sbc"].text
     assert said["predictive"].ok is None
+    assert said["loo_pit"].ok is None
+    assert "no outcome of a Bernoulli" in said["loo_pit"].text
     assert not found.factors("sbc")
 
 
@@ -198,12 +201,12 @@ def test_the_command_prints_a_page_or_one_json_object_and_leaves_its_files(fitte
     assert result.exit_code == 0
     said = json.loads(result.stdout)
     assert {v["check"] for v in said["verdicts"]} == {
-        "pareto_k", "bound", "amortisation_gap", "sbc", "nuts", "predictive", "aggregate",
-        "active_units",
+        "pareto_k", "bound", "amortisation_gap", "sbc", "nuts", "predictive", "loo_pit",
+        "aggregate", "active_units",
     }  # fmt: skip
     assert said["flagged"] == sum(v["ok"] is False for v in said["verdicts"])
     names = {p.name for p in (fitted / "figures").glob("check-*.png")}
-    assert names == {f"check-{n}.png" for n in ("khat", "sbc", "nuts", "aggregate")}
+    assert names == {f"check-{n}.png" for n in PICTURES}
     assert "posterior" in arviz_bridge.groups(arviz_bridge.load(fitted / "posterior.nc"))
     assert len(judge(Findings.load(fitted / "check.npz"))) == len(said["verdicts"])
     assert all(p.read_bytes() == data for p, data in before.items())

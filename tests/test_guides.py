@@ -8,7 +8,13 @@ from pathlib import Path
 import pyro
 import pytest
 import torch
+from linear_run import CODE, linear_images, linear_run
 from pyro import poutine
+from pyro.infer.autoguide import (
+    AutoDelta,
+    AutoIAFNormal,
+    AutoLaplaceApproximation,
+)
 
 import pyro_dcign.guide as guide_module
 from pyro_dcign.clamp import Clamp
@@ -17,7 +23,10 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange
 from pyro_dcign.guide import InGroups, known_guides, load_guide, posterior_mean
 from pyro_dcign.guides.adaptive import pair
+from pyro_dcign.guides.auto import CORRELATED, INDEPENDENT, Auto
 from pyro_dcign.guides.product_of_experts import product
+from pyro_dcign.minibatch import intensities
+from pyro_dcign.networks import Encoder
 from pyro_dcign.run import Run, build, handler_of
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
@@ -39,13 +48,14 @@ TINY = Config(
 )
 GUIDES = sorted(known_guides())
 GROUPED = ["adaptive", "product_of_experts"]
+DRAWN = [name for name in GUIDES if getattr(load_guide(name), "clamp_on", None) == "draw"]
 IMAGES = 6
 
 
 @pytest.fixture(params=GUIDES)
 def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> Run:
-    if request.param == "auto":
-        monkeypatch.setattr(load_guide("auto"), "steps", 5)
+    if request.param.startswith("auto"):
+        monkeypatch.setattr(Auto, "steps", 5)
     found = build(tmp_path, dataclasses.replace(TINY, guide=request.param), FACTORS)
     with torch.no_grad():  # heads as if trained: far from their start near zero
         g = torch.Generator().manual_seed(1)
@@ -149,7 +159,7 @@ def test_a_few_steps_lower_the_loss_of_the_decoder_and_the_guide(run: Run, image
 
 def typed(run: Run, lr: float = 1e-3) -> TypedSVI:
     config = run.config
-    if config.guide == "flow":
+    if config.guide in DRAWN:
         config = dataclasses.replace(config, clamp_on="draw")
     return TypedSVI(
         run.model,
@@ -164,8 +174,8 @@ def typed(run: Run, lr: float = 1e-3) -> TypedSVI:
 @pytest.mark.parametrize("on", ["parameters", "draw"])
 class TestClamped:
     def clamped(self, run, varying, on):
-        if on == "parameters" and run.config.guide == "flow":
-            pytest.skip("refused: see test_a_flow_is_clamped_on_its_draw_only")
+        if on == "parameters" and run.config.guide in DRAWN:
+            pytest.skip("refused: see test_a_site_without_a_scale_is_clamped_on_its_draw_only")
         return Clamp(run.code, run.code.active(varying), on=on)(run.guide)
 
     def test_inactive_factors_agree_over_the_minibatch(self, run, images, varying, on) -> None:
@@ -197,7 +207,7 @@ class TestClamped:
 
 def test_exchange_permutes_what_a_guide_of_normals_gives(run: Run, images) -> None:
     exchanged = Exchange(run.code, run.code.active("light"))(run.guide)
-    if run.config.guide == "flow":
+    if run.config.guide in DRAWN:
         with pytest.raises(InputError, match="loc and scale"):
             exchanged(images)
         return
@@ -208,8 +218,10 @@ def test_exchange_permutes_what_a_guide_of_normals_gives(run: Run, images) -> No
     assert not torch.equal(swapped, own)
 
 
-def test_a_flow_is_clamped_on_its_draw_only(tmp_path, images) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, guide="flow"), FACTORS)
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_site_without_a_scale_is_clamped_on_its_draw_only(name, tmp_path, images) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, guide=name), FACTORS)
+    run.guide.steps = 2
     with pytest.raises(InputError, match=r'loc and scale, got .*; clamp on="draw" instead'):
         Clamp(run.code, run.code.active("light"))(run.guide)(images)
 
@@ -308,9 +320,9 @@ def test_auto_is_fitted_once_for_the_same_images_and_decoder(tmp_path, images, m
     run = build(tmp_path, dataclasses.replace(TINY, guide="auto"), FACTORS)
     monkeypatch.setattr(run.guide, "steps", 3)
     state = torch.get_rng_state()
-    first = run.guide._fit(images)
+    first = run.guide._fits(images)
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(a, b) for a, b in zip(first, run.guide._fit(images), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first, run.guide._fits(images), strict=True))
     run.guide(images)
     kept = run.guide.kept
     run.guide(images)
@@ -319,6 +331,60 @@ def test_auto_is_fitted_once_for_the_same_images_and_decoder(tmp_path, images, m
         next(run.model.parameters()).mul_(1.5)
     run.guide(images)
     assert run.guide.kept is not kept
+
+
+ENCODER = Encoder(16, (2,), kernel=3)
+
+
+def kind_of(kind):
+    return type("Kind", (Auto,), {"kind": kind})
+
+
+@pytest.mark.parametrize("kind", [*INDEPENDENT, *CORRELATED])
+def test_an_autoguide_finds_the_posterior_of_an_image(kind) -> None:
+    linear, one = linear_run(), intensities(linear_images(1)[0])
+    triangle, read = linear.guide.triangle, linear.guide.read
+    covariance = triangle @ triangle.T
+    wanted = (one.flatten(1) - 0.5) @ read.T
+    guide = kind_of(kind)(ENCODER, CODE)
+    guide.bind(linear.model)
+    loc, root = guide._fits(one)
+    variances = covariance.diagonal()
+    if kind in INDEPENDENT:  # the closest in KL(q | p) has the conditional variances
+        variances = 1 / torch.linalg.inv(covariance).diagonal()
+    assert ((loc - wanted).abs() < 0.4 * covariance.diagonal().sqrt()).all()
+    found = (root @ root.mT)[0]
+    assert (found.diagonal() / variances).log().abs().max() < 0.5
+    correlation = found[0, 1] / (found[0, 0] * found[1, 1]).sqrt()
+    # azimuth and light share pixels: -0.54
+    assert correlation == pytest.approx(0 if kind in INDEPENDENT else -0.54, abs=0.2)
+
+
+def test_a_correlated_autoguide_draws_from_its_covariance(tmp_path, images) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, guide="auto_low_rank"), FACTORS)
+    run.guide.steps = 20
+
+    def many():
+        with pyro.plate("draws", 40_000, dim=-2):
+            run.guide(images[:2])
+
+    trace = traced(many)
+    z = code_of(run, trace).double()
+    loc, root = (part.double() for part in run.guide.kept[2])
+    for i in range(2):
+        spread = root[i] @ root[i].T
+        sd = spread.diagonal().sqrt()
+        off = (z[:, i].T.cov() - spread).abs() / (sd[:, None] * sd)
+        assert off.max() < 5 * 2**0.5 / 200  # standard errors of a covariance
+        whole = torch.distributions.MultivariateNormal(loc[i], scale_tril=root[i])
+        joint = log_q(run, trace)[:, i].double()
+        torch.testing.assert_close(joint, whole.log_prob(z[:, i]), rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [AutoDelta, AutoIAFNormal, AutoLaplaceApproximation])
+def test_an_autoguide_that_is_not_normal_is_refused_in_one_line(kind) -> None:
+    with pytest.raises(InputError, match=f"AutoMultivariateNormal, got {kind.__name__}; for other"):
+        kind_of(kind)(ENCODER, CODE)
 
 
 THIRD_PARTY = Path(__file__).parent / "third_party_guide.py"

@@ -5,12 +5,14 @@ import pyro.distributions as dist
 import pytest
 import torch
 from linear_run import CODE, NOISE, linear_images, linear_run
+from pyro.infer.importance import psis_diagnostic
 
 from pyro_dcign import arviz_bridge
-from pyro_dcign.arviz_bridge import variable
+from pyro_dcign.arviz_bridge import good_k, pareto_k, variable
 from pyro_dcign.datasets.plain import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.importance import bounds, importance
+from pyro_dcign.minibatch import intensities
 from pyro_dcign.posterior import posterior_data
 
 
@@ -48,13 +50,33 @@ def test_bound_lies_between_elbo_and_evidence() -> None:
     assert (bound - log_evidence(pixels).numpy()).mean() == pytest.approx(0, abs=0.05)
 
 
-def test_batches_decide_nothing_but_the_order_of_draws(monkeypatch) -> None:
+def test_the_pictures_held_at_once_decide_nothing(monkeypatch) -> None:
     pixels, _ = linear_images(10)
-    whole = importance(linear_run(), pixels, draws=40).log_weights
-    monkeypatch.setattr("pyro_dcign.importance.batch_size", lambda run: 16)
-    small = importance(linear_run(), pixels, draws=40).log_weights
-    assert whole.shape == small.shape == (40, 10)
-    assert abs(whole - small).max() < 4e-3
+    whole = importance(linear_run(wider=1.5), pixels, draws=40)
+    monkeypatch.setattr("pyro_dcign.importance.batch_size", lambda run: 24)
+    small = importance(linear_run(wider=1.5), pixels, draws=40)
+    assert torch.equal(whole.codes, small.codes)
+    assert whole.log_weights.shape == (40, 10)
+    assert abs(whole.log_weights - small.log_weights).max() < 4e-3  # float32 sums over 256 pixels
+
+
+def test_a_guide_is_asked_once_for_all_draws_of_its_images(monkeypatch) -> None:
+    run, asked = linear_run(), []
+    monkeypatch.setattr("pyro_dcign.importance.batch_size", lambda run: 8)
+    run.guide.register_forward_hook(lambda *given: asked.append(1))
+    importance(run, linear_images(16)[0], draws=100)
+    assert len(asked) == 2  # eight images at once: one that climbs their ELBO climbs it once
+
+
+def test_pyros_own_diagnostic_sums_over_a_batch_and_this_one_does_not() -> None:
+    run, (pixels, _) = linear_run(wider=0.9), linear_images(20)
+    torch.manual_seed(0)
+    with pyro.validation_enabled(False), torch.no_grad():
+        summed = psis_diagnostic(run.model, run.guide, intensities(pixels), num_particles=1000)
+    each = pareto_k(importance(run, pixels, draws=1000).log_weights)
+    assert summed > good_k(1000)
+    assert each.shape == (20,)
+    assert (each < good_k(1000)).all()
 
 
 def test_the_extrinsic_block_is_weighed_given_the_intrinsic_mean() -> None:

@@ -6,6 +6,7 @@ On the other line:
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from pyro_dcign.findings import Findings, page
 from pyro_dcign.verdicts import judge
@@ -16,8 +17,11 @@ IMAGES, DRAWS = 24, 1000
 JOINT_K, NUTS_ESS = 0.80, 750.0  # 0.23 and 1.3 smooth the tail a little differently
 
 
-def synthetic(sd=1.0, shift=0.0, seed=0, stuck=False):
-    """A standard normal posterior of four latents, and a guide of that sd and shift."""
+def synthetic(sd=1.0, shift=0.0, seed=0, stuck="", noise=1.0, dark=0.0):
+    """A standard normal posterior of four latents, and a guide of that sd and shift.
+
+    Pixels whose likelihood has so many times their noise, and is off by so much of it.
+    """
     draw = np.random.default_rng(seed)
     z = shift + sd * draw.normal(size=(DRAWS, IMAGES, 4))
     weights = (-0.5 * z**2 + 0.5 * ((z - shift) / sd) ** 2 + np.log(sd)).sum(-1)
@@ -26,7 +30,7 @@ def synthetic(sd=1.0, shift=0.0, seed=0, stuck=False):
     draws = shift + sd * draw.normal(size=(400, 99))
     ranks = ((draws < truth).sum(1) + draw.random(400)) / 100
     chains = draw.normal(size=(2, 2, 400, 1))
-    chains[:, 1] += 5 * stuck
+    chains[: 1 + (stuck == "all"), 1] += 5 * bool(stuck)
     return Findings(
         {
             "joint": weights - 100,
@@ -37,6 +41,7 @@ def synthetic(sd=1.0, shift=0.0, seed=0, stuck=False):
             "nuts/azimuth": chains,
             "guide/azimuth": shift + sd * draw.normal(size=(2, 1000, 1)),
             "predictive": draw.random(50),
+            "loo_pit": norm.cdf((draw.normal(size=(IMAGES, 64)) + dark) / noise),
             "means": draw.normal(size=(50, 4)) * np.array([1, 1, 1, 0.01]),
             "aggregate/azimuth": draw.normal(size=(500, 1)),
         }
@@ -70,10 +75,38 @@ def test_numbers_are_the_same_on_either_line_of_arviz() -> None:
     assert said["active_units", "code"]["active"] == 3
 
 
+def test_the_extrinsic_latents_are_judged_beside_the_whole_code() -> None:
+    # A code of hundreds of latents is hardly ever below the limit as a whole.
+    said = [v.subject for v in judge(synthetic()) if v.check == "pareto_k"]
+    assert said == ["joint", "extrinsic"]
+
+
 def test_chains_that_do_not_agree_are_compared_with_nothing() -> None:
-    said = {v.check: v for v in judge(synthetic(sd=0.5, stuck=True))}
+    said = {v.check: v for v in judge(synthetic(sd=0.5, stuck="all"))}
     assert said["nuts"].ok is None
     assert "did not settle" in said["nuts"].text
+
+
+def test_an_image_on_which_nuts_did_not_settle_is_left_out_of_every_number() -> None:
+    said = {v.check: v for v in judge(synthetic(sd=0.5, stuck="one"))}["nuts"]
+    assert said.ok is False
+    assert said.figures["rhat"] < 1.05
+    assert "settled on 1 of 2 images" in said.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"noise": 1.6}, "noise is too wide"),
+        ({"noise": 0.6}, "noise is too narrow"),
+        ({"dark": 0.8}, "too dark"),
+        ({"dark": -0.8}, "too bright"),
+    ],
+)
+def test_pixels_are_flagged_for_their_likelihood(wrong, words) -> None:
+    said = {v.check: v for v in judge(synthetic(**wrong))}
+    assert {name for name, verdict in said.items() if verdict.ok is False} == {"loo_pit"}
+    assert words in said["loo_pit"].text
 
 
 def test_exact_draws_are_flagged_no_oftener_than_one_time_in_a_hundred() -> None:

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from scipy.stats import norm  # type: ignore[attr-defined]
 
 from pyro_dcign import arviz_bridge
@@ -15,13 +16,22 @@ from pyro_dcign.figures.mosaic import GREY, INK, STYLE, blank, palette, save
 from pyro_dcign.findings import Findings
 from pyro_dcign.verdicts import FALSE_ALARMS
 
+LIMIT = "#b2182b"
+TICKS = (-1, 0, 1, 3, 10, 30)
+
 
 def write_check_figures(findings: Findings, folder: Path) -> list[Path]:
-    """Write ``check-khat``, ``check-sbc``, ``check-nuts`` and ``check-aggregate`` as PNG.
+    """Write ``check-khat``, ``-sbc``, ``-nuts``, ``-loo-pit`` and ``-aggregate`` as PNG.
 
     A figure whose check was refused is left out.
     """
-    makers = {"khat": khat, "sbc": sbc, "nuts": reference, "aggregate": aggregate}
+    makers = {
+        "khat": khat,
+        "sbc": sbc,
+        "nuts": reference,
+        "loo-pit": loo_pit,
+        "aggregate": aggregate,
+    }
     made = {name: make(findings) for name, make in makers.items()}
     return [save(f, folder / f"check-{name}.png") for name, f in made.items() if f is not None]
 
@@ -41,21 +51,20 @@ def khat(findings: Findings) -> Figure:
     with mpl.rc_context(STYLE):
         figure = blank(5.2, 3.2)
         ax = figure.subplots()
-        for name, colour in (("joint", GREY), ("extrinsic", INK)):
+        looks = (("joint", GREY, "whole code"), ("extrinsic", INK, "extrinsic, given the rest"))
+        for name, colour, label in looks:
             weights = findings.arrays[name]
-            k = np.sort(np.minimum(arviz_bridge.pareto_k(weights), 3.0))
-            ax.plot(np.arange(1, len(k) + 1) / len(k), k, color=colour, lw=1.6, label=name)
+            k = np.sort(np.minimum(arviz_bridge.pareto_k(weights), 30.0))
+            ax.plot(np.arange(1, len(k) + 1) / len(k), k, color=colour, lw=1.6, label=label)
         limit = arviz_bridge.good_k(len(weights))
-        ax.axhline(limit, color="#b2182b", lw=1, ls="--")
-        ax.text(
-            1, limit, f"usable below {limit:.2f}", ha="right", va="top", size=8, color="#b2182b"
-        )
-        ax.set(
-            xlabel="share of images",
-            ylabel="Pareto k̂ (cut at 3)",
-            title="Importance weights, by image",
-        )
-        ax.legend(loc="upper left")
+        ax.axhline(limit, color=LIMIT, lw=1, ls="--")
+        ax.text(1, limit, f"usable below {limit:.2f}", ha="right", va="top", size=8, color=LIMIT)
+        ax.set_yscale("symlog", linthresh=1)  # a bad guide's k̂ is in the tens
+        ax.set(xlabel="share of images", ylabel="Pareto k̂", title="Importance weights, by image")
+        ax.set_yticks([t for t in TICKS if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]])
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.legend(loc="best")
         sns.despine(ax=ax, offset=4)
         figure.tight_layout()
     return figure
@@ -78,6 +87,26 @@ def sbc(findings: Findings) -> Figure | None:
             ax.set(title=label, xlabel="rank of the truth in the guide's draws")
             sns.despine(ax=ax, offset=4)
         axes[0].set_ylabel("ECDF − uniform")
+        figure.tight_layout()
+    return figure
+
+
+def loo_pit(findings: Findings) -> Figure | None:
+    """Where pixels lie among replicates that did not see them; flat is right."""
+    if "loo_pit" not in findings.arrays:
+        return None
+    pit = findings.arrays["loo_pit"]
+    with mpl.rc_context(STYLE):
+        figure = blank(3.6, 2.9)
+        ax = figure.subplots()
+        ax.hist(pit.flatten(), 20, range=(0, 1), density=True, color=INK, alpha=0.5)
+        ax.axhline(1, color=LIMIT, lw=1, ls="--")
+        ax.set(
+            xlabel="share of replicates below the pixel",
+            yticks=[],
+            title=f"LOO-PIT of {pit.size} pixels",
+        )
+        sns.despine(ax=ax, left=True)
         figure.tight_layout()
     return figure
 
