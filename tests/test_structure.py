@@ -53,6 +53,7 @@ ORDER = [
     "compare",
     "figures",
     "report",
+    "share",
     "rerender",
     "cli",
     "__main__",

@@ -12,7 +12,7 @@ from pyro_dcign.codes import decode, encode
 from pyro_dcign.datasets.plain import EvaluationSet
 from pyro_dcign.figures.mosaic import degrees, mosaic, stack
 from pyro_dcign.figures.pictures import central, distinct, sweep, sweep_values
-from pyro_dcign.minibatch import Pixels, intensities
+from pyro_dcign.minibatch import intensities
 from pyro_dcign.run import Run
 
 
@@ -98,7 +98,7 @@ def rotations(
 
 
 def elsewhere(
-    run: Run, calibration: Calibration, pictures: Mapping[str, Pixels], *, views: int = 5
+    run: Run, calibration: Calibration, pictures: Mapping[str, Tensor], *, views: int = 5
 ) -> Figure:
     """Pictures that the network was not made for: what it decodes and how it turns and lights them.
 
