@@ -186,8 +186,10 @@ class Clamp(Messenger):
 
     def _keep_kl(self, site: str, fn: Any) -> None:
         """Add a log factor of value zero whose gradient is that of an inactive site's own KL."""
-        prior = dist.Normal(torch.zeros_like(fn.mean), 1.0, validate_args=False).to_event(1)
+        # Tensors only, and no repeat_interleave: a captured step must not wait for the host.
+        zeros, ones = torch.zeros_like(fn.mean), torch.ones_like(fn.mean)
+        prior = dist.Normal(zeros, ones, validate_args=False).to_event(1)
         nats = divergence(fn, prior, site, "use --kl-gradient replaced")
-        active = self.active[..., self.code.index(site)].reshape(-1)
-        own = nats * ~active.repeat_interleave(len(nats) // active.numel())
+        active = self.active[..., self.code.index(site)].reshape(-1, 1)
+        own = (nats.view(len(active), -1) * ~active).view(-1)
         pyro.factor(f"{site} kl", own - own.detach(), has_rsample=True)

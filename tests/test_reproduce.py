@@ -18,6 +18,7 @@ import elsewhere
 import experiment
 import faces
 import grid
+import learning
 import tables
 from kink import kink
 
@@ -250,3 +251,8 @@ def test_a_paper_size_network_to_share_has_less_than_12_mb(tmp_path) -> None:
         run = build(tmp_path, config, periods if "chairs" in name else {"azimuth": AZIMUTH})
         halves = sum(2 * p.numel() for p in run.modules.state_dict().values())
         assert halves < 12_000_000
+
+
+def test_a_late_gain_is_that_of_the_last_fifth() -> None:
+    assert learning.late_gain([[10, 0.0], [60, 3.0], [80, 5.0], [90, 9.0], [100, 7.0]]) == 2.0
+    assert learning.late_gain([[100, 7.0]]) is None

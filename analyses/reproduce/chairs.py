@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from learning import learning
 
 from pyro_dcign.datasets.census import all_chairs
 from pyro_dcign.datasets.generate import ensure, scene_loader
@@ -70,6 +71,9 @@ def main(asked: Options) -> None:
             experiment.draw(f"{name}-{key}", turn)
         experiment.draw(f"{name}-decoded", partial(reconstructions, run, seen))
         experiment.draw(f"{name}-readings", partial(readings, run, calibration, seen))
+    runs = experiment.found["runs"]
+    if trained := {key: one for key, one in runs.items() if "test_elbo" in one}:
+        experiment.draw("learning", partial(learning, trained))
     experiment.close()
 
 

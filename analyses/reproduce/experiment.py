@@ -4,6 +4,7 @@ A row that is done is not done again; one that was stopped goes on from its chec
 still there. The JSON, the figures and the networks lie in the repository, the runs in ``runs/``.
 """
 
+import gc
 import json
 import sys
 import tarfile
@@ -244,6 +245,7 @@ class Experiment:
                     break
                 job = partial(measure, folder, sets, self.asked.device)
                 waiting.append(((row, seed, folder), pool.submit(job) if pool else job))
+                gc.collect()  # a trainer holds gigabytes of images, and cycles hold the trainer
                 waiting = self._harvest(waiting, wait=pool is None)
             self._harvest(waiting, wait=True)
         finally:

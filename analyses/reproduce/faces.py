@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from kink import kinks
+from learning import learning
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.generate import ensure, scene_loader
@@ -61,6 +62,8 @@ def main(asked: Options) -> None:
                    if "kink" in one and one["row"] != "faces-entangled"}  # fmt: skip
     if found_kinks:
         experiment.draw("kink", partial(kinks, found_kinks))
+    if trained := {key: one for key, one in runs.items() if "test_elbo" in one}:
+        experiment.draw("learning", partial(learning, trained))
     experiment.close()
 
 

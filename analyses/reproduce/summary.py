@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from learning import late_gain
+
 from pyro_dcign.intervals import over_seeds
 
 FACTOR = ("spearman", "circular_r2", "leakage", "leakage_means", "rerender_mse", "rerender_ratio",
@@ -30,6 +32,7 @@ def _row(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found |= {name: _over([run["measures"][name] for run in good]) for name in WHOLE}
     for key in ("training_seconds", "ms_a_step"):
         found[key] = _over([run[key] for run in good])
+    found["late_gain"] = _over([late_gain(run["test_elbo"]) for run in good])
     factors = good[0]["measures"]["factors"]
     found["factors"] = {
         factor: {

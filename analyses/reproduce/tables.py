@@ -51,6 +51,7 @@ COLUMNS: dict[str, Callable[[Summary], str]] = {
     "not edited, 1e-4": lambda r: slashed(r, "no_edit_mse", 1e4, 1),
     "MIG": lambda r: cell(r["mig"], digits=3),
     "test ELBO": lambda r: cell(r["elbo"], digits=0),
+    "gained in the last fifth": lambda r: cell(r["late_gain"], digits=1),
     "seconds": lambda r: cell(r["training_seconds"], digits=0),
 }
 
@@ -99,7 +100,12 @@ TURNING = ["seeds", "mse, 1e-4", "sin/cos probe R²", "edited ÷ reconstructed",
 
 TABLES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "faces": ("faces", lambda f: table(f, [*READING, "leakage, means", "MIG", "seconds"])),
-    "edits": ("faces", lambda f: table(f, ["edited, 1e-4", "not edited, 1e-4", "test ELBO"])),
+    "edits": (
+        "faces",
+        lambda f: table(
+            f, ["edited, 1e-4", "not edited, 1e-4", "test ELBO", "gained in the last fifth"]
+        ),
+    ),
     "kink": ("faces", kinks),
     "faces_calls": ("faces", calls),
     "chairs": ("chairs", lambda f: table(f, TURNING)),
