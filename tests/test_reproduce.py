@@ -78,6 +78,12 @@ def test_faces_are_trained_measured_drawn_and_packed(tiny, tmp_path) -> None:
     assert packed == ["faces.tar", "network-faces-exchange.tar", "network-faces-paper.tar"]
     with tarfile.open(tmp_path / "pack" / "network-faces-paper.tar") as archive:
         assert f"networks/faces-paper/{PARAMETERS}" in archive.getnames()
+    views, network = tmp_path / "views.png", tmp_path / "into" / "networks" / "faces-paper"
+    words = ["--run", str(network), "--azimuth", "-60:60:3", "--out", str(views)]
+    with pytest.raises(SystemExit) as caught:
+        command(["render", str(HERE.parents[1] / "docs" / "face.png"), *words, "--device", "cpu"])
+    assert not caught.value.code
+    assert views.is_file()
     card = (tmp_path / "into" / "networks" / "faces-paper" / "MODEL_CARD.md").read_text()
     assert "python analyses/reproduce/faces.py --only faces-paper" in card
     results = tmp_path / "into" / "reproduce" / "results"
