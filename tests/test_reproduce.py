@@ -262,3 +262,14 @@ def test_a_paper_size_network_to_share_has_less_than_12_mb(tmp_path) -> None:
 def test_a_late_gain_is_that_of_the_last_fifth() -> None:
     assert learning.late_gain([[10, 0.0], [60, 3.0], [80, 5.0], [90, 9.0], [100, 7.0]]) == 2.0
     assert learning.late_gain([[100, 7.0]]) is None
+
+
+def test_seconds_add_up_over_a_stop_and_not_over_a_fresh_start(tmp_path) -> None:
+    def record(step, seconds):
+        return json.dumps({"step": step, "seconds": seconds, "test": {"elbo": -step}})
+
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("\n".join([record(2, 10.0), record(4, 20.0), '{"step": 5', record(6, 3.0)]))
+    assert experiment._history(path) == ([[2, -2], [4, -4], [6, -6]], 23.0)
+    path.write_text("\n".join([record(2, 10.0), record(4, 20.0), record(2, 9.0), record(4, 18.0)]))
+    assert experiment._history(path) == ([[2, -2], [4, -4]], 18.0)

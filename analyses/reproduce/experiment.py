@@ -436,16 +436,20 @@ def _settings(config: Config, row: Row) -> dict[str, Any]:
 
 
 def _history(path: Path) -> tuple[list[list[float]], float]:
-    """Test ELBOs by step, and the seconds of all processes that trained the run."""
-    curve, total, last = [], 0.0, 0.0
+    """Test ELBOs by step, and the seconds of the processes whose steps count."""
+    curve: dict[int, float] = {}
+    total, seconds, step = 0.0, 0.0, 0
     for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if record["seconds"] < last:
-            total += last
-        last = record["seconds"]
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut off by a kill
+            continue
+        if record["seconds"] < seconds and record["step"] > step:
+            total += seconds  # taken up again where it had stopped, and not begun anew
+        seconds, step = record["seconds"], record["step"]
         if record["test"]:
-            curve.append([record["step"], round(record["test"]["elbo"], 2)])
-    return curve, round(total + last, 2)
+            curve[step] = round(record["test"]["elbo"], 2)
+    return [[step, elbo] for step, elbo in sorted(curve.items())], round(total + seconds, 2)
 
 
 def _write(images: EvaluationSet, path: Path) -> None:
