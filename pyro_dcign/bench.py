@@ -67,7 +67,7 @@ def typed_svi(run: Run) -> TypedSVI:
         run.model,
         run.guide,
         adam(run.modules.parameters(), learning_rate=config.learning_rate, capturable=cuda),
-        elbo=load_elbo(config.elbo, num_particles=config.num_particles),
+        elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
         handler=handler_of(config, run.code),
         precision=precision_of(config, run.device),
         tf32=config.precision == "tf32",

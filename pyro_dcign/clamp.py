@@ -2,11 +2,14 @@
 
 from typing import Any, Literal
 
+import pyro
+import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float
 from pyro.distributions import TransformedDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
+from torch.distributions import kl_divergence
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
@@ -91,6 +94,21 @@ def loc_scale(fn: Any, site: str, remedy: str) -> tuple[Any, int]:
     return fn, event
 
 
+def divergence(fn: Any, other: Any, site: str, remedy: str) -> Any:
+    """KL(fn | other) of a site, for each image.
+
+    Raises:
+        InputError: Two distributions whose divergence has no closed form.
+    """
+    try:
+        return kl_divergence(fn, other)
+    except NotImplementedError:
+        raise InputError(
+            f"site {site!r} needs a distribution whose divergence is known, got "
+            f"{type(fn).__name__}; {remedy}"
+        ) from None
+
+
 class Clamp(Messenger):
     """A handler that clamps the guide's sites of the factors that do not vary.
 
@@ -109,6 +127,9 @@ class Clamp(Messenger):
         strength: Factor of the mean pull.
         to: ``"mean"`` (paper) or ``"first"`` (released code).
         on: ``"parameters"`` or ``"draw"``.
+        keep_kl: Beside the pull, give an inactive latent its own KL's gradient, which the paper
+            and its code replace. Only its gradient: the loss is the same. Of no concern to
+            ``on="draw"``, where the KL's gradient through loc and scale is kept anyway.
 
     Raises:
         InputError: A site without loc and scale, while acting on parameters.
@@ -122,10 +143,11 @@ class Clamp(Messenger):
         strength: float = 0.01,
         to: Target = "mean",
         on: Literal["parameters", "draw"] = "parameters",
+        keep_kl: bool = False,
     ) -> None:
         super().__init__()
         self.code, self.active = code, active
-        self.strength, self.to, self.on = strength, to, on
+        self.strength, self.to, self.on, self.keep_kl = strength, to, on, keep_kl
 
     def _clamp(self, site: str, z: Tensor) -> Tensor:
         active = self.active[..., self.code.index(site)]
@@ -155,7 +177,19 @@ class Clamp(Messenger):
             msg["value"], msg["done"] = self._clamp(msg["name"], value), True
         else:
             fn, event = loc_scale(msg["fn"], msg["name"], 'clamp on="draw" instead')
+            if self.keep_kl:
+                self._keep_kl(msg["name"], fn.to_event(event))
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
             held = self._clamp_both(msg["name"], arguments["loc"], arguments["scale"])
             arguments |= dict(zip(("loc", "scale"), held, strict=True))
             msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
+
+    def _keep_kl(self, site: str, fn: Any) -> None:
+        """Add a log factor of value zero whose gradient is that of an inactive site's own KL."""
+        # Tensors only, and no repeat_interleave: a captured step must not wait for the host.
+        zeros, ones = torch.zeros_like(fn.mean), torch.ones_like(fn.mean)
+        prior = dist.Normal(zeros, ones, validate_args=False).to_event(1)
+        nats = divergence(fn, prior, site, "use --kl-gradient replaced")
+        active = self.active[..., self.code.index(site)].reshape(-1, 1)
+        own = (nats.view(len(active), -1) * ~active).view(-1)
+        pyro.factor(f"{site} kl", own - own.detach(), has_rsample=True)

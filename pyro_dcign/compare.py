@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student  # type: ignore[attr-defined]
 
 from pyro_dcign.arviz_bridge import pareto_k
 from pyro_dcign.calibration import Calibration, calibrate, open_calibration, write_calibration
@@ -24,6 +23,7 @@ from pyro_dcign.disk import write_whole
 from pyro_dcign.evaluate import evaluate
 from pyro_dcign.guide import load_guide
 from pyro_dcign.importance import bounds, importance
+from pyro_dcign.intervals import over_seeds
 from pyro_dcign.run import CONFIG, Run, build, open_run, write_run_config
 from pyro_dcign.train import METRICS, Trainer
 
@@ -226,21 +226,10 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
             "supervision": supervision,
             "steps": steps,
             "seeds": sorted(row["seed"] for row in members),
-            **{name: _interval([row[name] for row in members]) for name in COLUMNS},
+            **{name: over_seeds([row[name] for row in members]) for name in COLUMNS},
         }
         for (guide, supervision, steps), members in groups.items()
     ]
-
-
-def _interval(values: Sequence[float | None]) -> dict[str, float | None] | None:
-    known = np.array([value for value in values if value is not None and np.isfinite(value)])
-    if not len(known):
-        return None
-    mean = float(known.mean())
-    if len(known) == 1:
-        return {"value": mean, "low": None, "high": None}
-    half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
-    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def as_csv(rows: Sequence[Row]) -> str:

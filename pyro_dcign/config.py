@@ -29,9 +29,12 @@ class Config:
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
         strength: Factor of the mean pull.
+        kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
+        agreement: Weight of the exchange's divergence between an image and its donor.
         start: random (paper), or principal: extrinsic latents along their principal component.
         ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
+        kl_weight: What the KL counts in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.
         learning_rate: Adam's, with betas (0.9, 0.99).
         decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
@@ -58,9 +61,12 @@ class Config:
     clamp: str = "mean"
     clamp_on: str = "parameters"
     strength: float = 0.01
+    kl_gradient: str = "replaced"
+    agreement: float = 0.0
     start: str = "random"
     ratio: str = "1:10"
     elbo: str = "Trace_ELBO"
+    kl_weight: float = 1.0
     num_particles: int = 1
     learning_rate: float = 5e-4
     decay: float = 0.0
@@ -112,6 +118,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "clamp": ("mean", "first", "exchange", "none"),
     "start": ("random", "principal"),
     "clamp_on": ("parameters", "draw"),
+    "kl_gradient": ("replaced", "kept"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "float32", "tf32", "bf16"),
@@ -130,6 +137,8 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "strength": 0.0,
+    "agreement": 0.0,
+    "kl_weight": 0.0,
     "decay": 0.0,
 }
 _AT_MOST = {

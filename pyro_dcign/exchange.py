@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pyro
 import torch
 from jaxtyping import Bool, Float, Int64
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from pyro_dcign.clamp import Active, loc_scale
+from pyro_dcign.clamp import Active, divergence, loc_scale
 from pyro_dcign.code import GraphicsCode
 
 
@@ -60,17 +61,27 @@ class Exchange(Messenger):
 
     Around a guide only, as :class:`~pyro_dcign.clamp.Clamp`: ``Exchange(code, active)(guide)``.
 
+    With ``agreement`` the bound is lowered by that many times KL(q(z_rest | x_i) | q(z_rest |
+    x_π(i))), nats by which two images of a minibatch disagree on what they share: zero only where
+    the rest does not know f. It enters as a ``pyro.factor`` of the guide, one for each site.
+
     Laws (tests/test_exchange.py): nothing happens when every factor is active; the distributions
     of a site are permuted, never changed; commutes with ``replay``; the KL of a minibatch is the
-    guide's own.
+    guide's own; the agreement is zero where all images agree, and positive elsewhere.
+
+    Args:
+        code: The graphics code whose sites are exchanged; other sites pass.
+        active: Which factor varies, as for :class:`~pyro_dcign.clamp.Clamp`.
+        agreement: Weight of the disagreement; 0 leaves it out.
 
     Raises:
-        InputError: A site without loc and scale.
+        InputError: A site without loc and scale, or one whose divergence is unknown where
+            agreement is asked for.
     """
 
-    def __init__(self, code: GraphicsCode, active: Active) -> None:
+    def __init__(self, code: GraphicsCode, active: Active, *, agreement: float = 0.0) -> None:
         super().__init__()
-        self.code, self.active = code, active
+        self.code, self.active, self.agreement = code, active, agreement
         self.donor: Tensor | None = None
 
     def __enter__(self) -> Any:
@@ -90,4 +101,12 @@ class Exchange(Messenger):
         fn, event = loc_scale(msg["fn"], msg["name"], "use --clamp mean with --clamp-on draw")
         arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
         arguments |= {n: self._exchange(msg["name"], arguments[n]) for n in ("loc", "scale")}
-        msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
+        given = type(fn)(**arguments, validate_args=False).to_event(event)
+        if self.agreement:
+            self._disagree(msg["name"], fn.to_event(event), given)
+        msg["fn"] = given
+
+    def _disagree(self, site: str, own: Any, given: Any) -> None:
+        """Lower the bound; an active site is its own donor, so its divergence is zero."""
+        nats = divergence(own, given, site, "use --agreement 0")
+        pyro.factor(f"{site} agreement", self.agreement * nats, has_rsample=True)

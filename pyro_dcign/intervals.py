@@ -1,9 +1,10 @@
-"""Bootstrap intervals over identities: images of one head or chair come and go together."""
+"""Intervals: bootstrapped over identities, whose images come and go together, and over seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student  # type: ignore[attr-defined]
 
 Array = NDArray[np.float64]
 Weights = NDArray[np.float64]
@@ -28,6 +29,18 @@ def interval(statistics: Array) -> Interval:
     rest = statistics[1:][np.isfinite(statistics[1:])]
     low, high = np.percentile(rest, [2.5, 97.5]) if len(rest) else (np.nan, np.nan)
     return {"value": float(statistics[0]), "low": float(low), "high": float(high)}
+
+
+def over_seeds(values: Sequence[float | None]) -> dict[str, float | None] | None:
+    """Mean over seeds and its 95 % t interval; of one seed no interval, of none at all None."""
+    known = np.array([value for value in values if value is not None and np.isfinite(value)])
+    if not len(known):
+        return None
+    mean = float(known.mean())
+    if len(known) == 1:
+        return {"value": mean, "low": None, "high": None}
+    half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5)
+    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def mean(weights: Weights, values: Array) -> Array:

@@ -33,8 +33,9 @@ def report(run: Run, store: Store) -> dict[str, Any]:
     return measures
 
 
-def model_card(run: Run, store: Store, measures: dict[str, Any]) -> str:
+def model_card(run: Run, store: Store, measures: dict[str, Any], *, made_by: str = "") -> str:
     """Markdown that says what the network is, how it came about, and what it cannot do."""
+    command = f"\n## Command\n`{made_by}`\n" if made_by else ""
     settings = "\n".join(f"- {key}: `{value}`" for key, value in settings_of(run.config).items())
     parameters = sum(p.numel() for p in run.modules.parameters())
     recipe = json.dumps(dict(store.manifest.recipe))
@@ -56,8 +57,9 @@ Factors and their ranges: {ranges}. Measured on identities that were never train
 
 ## Settings
 {settings}
-
+{command}
 ## Limits
-It has seen rendered images only, on one ground colour and inside the ranges above. It is no face
-recogniser, and an edited photograph of a person is the network's guess, not a likeness.
+It has seen rendered images only, on one ground colour and inside the ranges above; of anything else
+it makes the nearest thing that it knows. It is no face recogniser, and an edited photograph of a
+person is the network's guess, not a likeness.
 """

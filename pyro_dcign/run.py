@@ -81,8 +81,9 @@ def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler
     if hasattr(guide, "groups"):
         return partial(InGroups, guide)
     if config.clamp == "exchange":
-        return partial(Exchange, code)
+        return partial(Exchange, code, agreement=config.agreement)
     options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
+    options["keep_kl"] = config.kl_gradient == "kept"
     return partial(Clamp, code, strength=config.strength, **options)
 
 

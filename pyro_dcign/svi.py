@@ -22,11 +22,14 @@ from pyro_dcign.minibatch import Images
 
 
 class Losses(NamedTuple):
-    """Terms of the negative ELBO of each image, in nats; the loss of a step is their sum.
+    """Terms of the negative ELBO of each image, in nats.
+
+    The loss of a step is the sum over images of ``reconstruction + kl_weight * kl``.
 
     Attributes:
         reconstruction: -log p(x | z).
-        kl: log q(z | x) - log p(z) of the draw, or the analytic divergence.
+        kl: log q(z | x) - log p(z) of the draw, or the analytic divergence, and the log factors of
+            the guide, if a handler adds some (:class:`~pyro_dcign.exchange.Exchange`).
     """
 
     reconstruction: Float[Tensor, " images"]
@@ -46,6 +49,12 @@ def _sampled_divergence(model_trace: Any, guide_trace: Any) -> Any:
     return torch.stack([q for q, _ in pairs]).sum(0) - torch.stack([p for _, p in pairs]).sum(0)
 
 
+def _factors(guide_trace: Any) -> Any:
+    """Sum of the guide's ``pyro.factor`` sites."""
+    sites = guide_trace.nodes.values()
+    return sum(s["log_prob"] for s in sites if s["type"] == "sample" and s["is_observed"])
+
+
 class _OnDevice:
     """Pyro's estimator with its terms kept apart and no reading of values by the host.
 
@@ -53,18 +62,24 @@ class _OnDevice:
     wait and cannot be captured. Every site is reparametrised here, so the surrogate is the loss.
     """
 
+    kl_weight = 1.0
+    """What the KL counts in the loss; above 1 it is a lower bound on the ELBO still."""
+
     def loss_and_grads(self, model: Any, guide: Any, *args: Any) -> Losses:
         """Losses of one step; gradients are added to the parameters'."""
         assert isinstance(self, Trace_ELBO)
         parts = [
-            (-model_trace.nodes["image"]["log_prob"], self.divergence(model_trace, guide_trace))
+            (
+                -model_trace.nodes["image"]["log_prob"],
+                self.divergence(model_trace, guide_trace) + _factors(guide_trace),
+            )
             for model_trace, guide_trace in self._get_traces(model, guide, args, {})
         ]
         reconstruction, kl = (
             torch.stack(term).mean(0) if len(term) > 1 else term[0]
             for term in zip(*parts, strict=True)
         )
-        (reconstruction + kl).sum().backward()
+        (reconstruction + self.kl_weight * kl).sum().backward()
         return Losses(reconstruction.detach(), kl.detach())
 
     def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
@@ -100,15 +115,17 @@ ELBOS: dict[str, type[Any]] = {
 }
 
 
-def load_elbo(name: str, *, num_particles: int = 1) -> Any:
-    """The ELBO estimator of that (Pyro) name.
+def load_elbo(name: str, *, num_particles: int = 1, kl_weight: float = 1.0) -> Any:
+    """The ELBO estimator of that (Pyro) name, whose loss counts the KL so many times.
 
     Raises:
         InputError: An unknown name.
     """
     if name not in ELBOS:
         raise InputError(f"elbo is one of {', '.join(ELBOS)}, got {name!r}; choose one")
-    return ELBOS[name](num_particles=num_particles)
+    estimator = ELBOS[name](num_particles=num_particles)
+    estimator.kl_weight = kl_weight
+    return estimator
 
 
 class _OneOptimizer(PyroOptim):

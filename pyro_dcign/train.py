@@ -136,7 +136,9 @@ class Trainer:
             run.model,
             run.guide,
             self.optimizer,
-            elbo=load_elbo(config.elbo, num_particles=config.num_particles),
+            elbo=load_elbo(
+                config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight
+            ),
             handler=handler_of(config, run.code, run.guide),
             precision=precision_of(config, run.device),
             tf32=config.precision == "tf32",

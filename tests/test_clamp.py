@@ -187,3 +187,25 @@ def test_a_site_without_loc_and_scale_is_refused_by_name() -> None:
     torch.manual_seed(0)
     draws = traced(Clamp(CODE, CODE.active("light"), on="draw")(guide)).nodes["azimuth"]["value"]
     assert (draws == draws[0]).all()
+
+
+def test_a_kept_kl_gradient_stands_beside_the_pull_and_leaves_the_loss_alone() -> None:
+    def step(**options):
+        guide = ToyGuide(4)
+        trace = traced(Clamp(CODE, CODE.active("light"), strength=0.5, **options)(guide))
+        trace.compute_log_prob()
+        (latents(trace).sum() + sum(n["log_prob"].sum() for n in trace.nodes.values()
+            if n["type"] == "sample" and n["is_observed"])).backward()  # fmt: skip
+        return guide, trace.log_prob_sum().item()
+
+    (replaced, loss), (kept, same) = step(), step(keep_kl=True)
+    assert loss == same
+    held = [i for i in range(CODE.latents) if i != CODE.slices()["light"].start]
+    loc, scale = kept.loc.detach(), kept.scale.detach()
+    # KL(N(m, s) | N(0, 1)) has the gradient m in m and s - 1/s in s
+    torch.testing.assert_close((kept.loc.grad - replaced.loc.grad)[:, held], loc[:, held])
+    torch.testing.assert_close(
+        (kept.scale.grad - replaced.scale.grad)[:, held], (scale - 1 / scale)[:, held]
+    )
+    own = CODE.slices()["light"]
+    assert torch.equal(kept.loc.grad[:, own], replaced.loc.grad[:, own])

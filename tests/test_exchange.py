@@ -135,3 +135,48 @@ def test_a_site_without_loc_and_scale_is_refused_by_name() -> None:
 
     with pytest.raises(InputError, match="'azimuth' needs a distribution with loc and scale"):
         handler("light")(guide)()
+
+
+def disagreement(guide, varying="light", weight=2.0) -> dict[str, torch.Tensor]:
+    trace = traced(Exchange(CODE, CODE.active(varying), agreement=weight)(guide))
+    trace.compute_log_prob()
+    return {name: trace.nodes[f"{name} agreement"]["log_prob"] for name in CODE.factors}
+
+
+def test_disagreement_is_the_weighted_divergence_from_the_donor() -> None:
+    guide = ToyGuide(2)  # with two images each is the other's donor
+    loc, scale = (t[:, CODE.slices()["intrinsic"]] for t in (guide.loc, guide.scale))
+    nats = scale.flip(0).log() - scale.log() - 0.5
+    nats = nats + (scale**2 + (loc - loc.flip(0)) ** 2) / (2 * scale.flip(0) ** 2)
+    found = disagreement(guide)
+    torch.testing.assert_close(found["intrinsic"], 2.0 * nats.sum(-1))
+    assert (found["intrinsic"] > 0).all()
+    assert (found["light"] == 0).all()
+
+
+def test_images_that_agree_on_what_they_share_pay_nothing() -> None:
+    guide = ToyGuide(4)
+    others = torch.ones(CODE.latents, dtype=torch.bool)
+    others[CODE.slices()["light"]] = False
+    with torch.no_grad():
+        for parameter in (guide.loc, guide.scale):
+            parameter[:, others] = parameter[:1, others]
+    assert all(abs(nats).max() < 1e-14 for nats in disagreement(guide).values())
+
+
+def test_without_agreement_there_is_no_factor() -> None:
+    nodes = traced(handler("light")(ToyGuide(3))).nodes
+    assert not [name for name in nodes if "agreement" in name]
+
+
+def test_a_site_whose_divergence_is_unknown_is_refused_by_name() -> None:
+    import pyro
+    import pyro.distributions as dist
+
+    def guide() -> None:
+        with pyro.plate("images", 3):
+            loc = torch.zeros(3, 1)
+            pyro.sample("azimuth", dist.StudentT(torch.ones(3, 1), loc, loc + 1).to_event(1))
+
+    with pytest.raises(InputError, match=r"'azimuth' needs .* divergence is known.*--agreement 0"):
+        Exchange(CODE, CODE.active("light"), agreement=1.0)(guide)()

@@ -218,6 +218,22 @@ def test_exchange_permutes_what_a_guide_of_normals_gives(run: Run, images) -> No
     assert not torch.equal(swapped, own)
 
 
+def test_every_guide_of_normals_is_charged_for_disagreement(run: Run, images) -> None:
+    if run.config.guide in DRAWN:
+        pytest.skip("no exchange: see above")
+    exchanged = Exchange(run.code, run.code.active("light"), agreement=2.0)(run.guide)
+    nodes = traced(exchanged, images).nodes
+    for name in run.code.factors:
+        charge = nodes[f"{name} agreement"]["log_prob"]
+        assert charge.shape == (len(images),)
+        assert (charge > -1e-6).all()
+    if run.config.guide == "auto":  # climbs for each image by itself, and learns nothing
+        return
+    nodes["intrinsic agreement"]["log_prob"].sum().backward()
+    gradients = [p.grad for p in run.guide.parameters() if p.grad is not None]
+    assert any(g.abs().max() > 0 for g in gradients)
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_site_without_a_scale_is_clamped_on_its_draw_only(name, tmp_path, images) -> None:
     run = build(tmp_path, dataclasses.replace(TINY, guide=name), FACTORS)

@@ -105,6 +105,50 @@ def test_on_device_estimators_are_pyros(name: str, tmp_path) -> None:
         torch.testing.assert_close(ours[n], parameter.grad, rtol=1e-10, atol=1e-10, msg=n)
 
 
+@pytest.mark.parametrize("name", ["Trace_ELBO", "TraceMeanField_ELBO"])
+@pytest.mark.parametrize("setting", [{"clamp": "exchange", "agreement": 2.0}, {"strength": 0.5}])
+def test_a_handlers_log_factors_enter_as_in_pyros_estimator(name, setting, tmp_path) -> None:
+    config = dataclasses.replace(TINY, kl_gradient="kept", **setting)
+    run = build(tmp_path, config, FACTORS)
+    run.modules.double()
+    images, active = images_of(run, 5), run.code.active("azimuth")
+    svi = TypedSVI(
+        run.model, run.guide, adam(run.modules.parameters()),
+        elbo=load_elbo(name), handler=handler_of(config, run.code),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    losses = svi.gradients(images, active)
+    ours = {n: p.grad.clone() for n, p in run.modules.named_parameters()}
+    run.modules.zero_grad()
+    pyro_elbo = {"Trace_ELBO": Trace_ELBO, "TraceMeanField_ELBO": TraceMeanField_ELBO}[name]()
+    torch.manual_seed(0)
+    with pyro.validation_enabled(False):
+        guide = handler_of(config, run.code)(active)(run.guide)
+        loss = pyro_elbo.differentiable_loss(run.model, guide, images)
+    loss.backward()
+    assert sum(t.sum().item() for t in losses) == pytest.approx(loss.item(), rel=1e-12)
+    for n, parameter in run.modules.named_parameters():
+        torch.testing.assert_close(ours[n], parameter.grad, rtol=1e-10, atol=1e-10, msg=n)
+
+
+def test_a_weighted_kl_has_so_many_times_its_gradient(tmp_path) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, clamp="none"), FACTORS)
+    run.modules.double()
+    images, found = images_of(run, 3), {}
+    for weight in (0.0, 1.0, 4.0):
+        run.modules.zero_grad()
+        svi = TypedSVI(
+            run.model, run.guide, adam(run.modules.parameters()),
+            elbo=load_elbo("Trace_ELBO", kl_weight=weight), handler=None,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        svi.gradients(images, run.code.active("azimuth"))
+        found[weight] = torch.cat([p.grad.flatten() for p in run.modules.parameters()])
+    kl = found[1.0] - found[0.0]
+    assert kl.abs().max() > 0
+    torch.testing.assert_close(found[4.0], found[0.0] + 4 * kl)
+
+
 def test_plain_pyro_svi_accepts_model_and_guide(tmp_path) -> None:
     run = build(tmp_path, dataclasses.replace(TINY, clamp="none"), FACTORS)
     images = images_of(run, 5).float()

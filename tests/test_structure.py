@@ -57,6 +57,7 @@ ORDER = [
     "compare",
     "figures",
     "report",
+    "share",
     "rerender",
     "cli",
     "__main__",

@@ -1,31 +1,25 @@
 """Make a network to share of a run: python tools/share_network.py RUN OUT.
 
-Half-precision parameters, settings without the paths of this machine, the calibration, the card.
+Half-precision parameters, settings without the paths of this machine, calibration, measures, card.
+The run's data have to be where its config says.
 """
 
-import dataclasses
-import shutil
+import json
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
-
-from pyro_dcign.calibration import FILE
-from pyro_dcign.checkpoint import PARAMETERS, load_parameters
-from pyro_dcign.report import CARD
-from pyro_dcign.run import open_run, write_run_config
+from pyro_dcign.checkpoint import load_parameters
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.report import MEASURES
+from pyro_dcign.run import open_run
+from pyro_dcign.share import share
 
 
 def main(folder: str, out: str) -> None:
     run = open_run(Path(folder), device="cpu")
     load_parameters(run)
-    config = dataclasses.replace(run.config, data="", device="auto")
-    shared = dataclasses.replace(run, folder=Path(out), config=config)
-    write_run_config(shared)
-    state = run.modules.state_dict()
-    save_file({k: v.half().contiguous() for k, v in state.items()}, Path(out) / PARAMETERS)
-    for name in (FILE, CARD):
-        shutil.copyfile(Path(folder) / name, Path(out) / name)
+    measures = json.loads((Path(folder) / MEASURES).read_text(encoding="utf-8"))
+    share(run, Store.open(run.config.data), measures, Path(out))
 
 
 if __name__ == "__main__":

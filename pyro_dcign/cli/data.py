@@ -50,6 +50,11 @@ def data() -> None:
 )
 @click.option("--bfm", type=FOLDER, help="Faces of this Basel Face Model, .mat or .h5.")
 @click.option("--ict", type=FOLDER, help="Faces of ICT-FaceKit in this folder.")
+@click.option(
+    "--plan-only",
+    is_flag=True,
+    help="Write down what to render; a fit renders it into memory, on a GPU where there is one.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option("--workers", type=int, help="Processes [default: one for each core].")
 @click.option(
@@ -70,6 +75,7 @@ def make(
     chairs: int | None,
     bfm: Path | None,
     ict: Path | None,
+    plan_only: bool,
     seed: int,
     workers: int | None,
     device: str,
@@ -121,6 +127,7 @@ def make(
     else:
         side = 64 if side is None else side
         recipe = Recipe(next(iter(models), scene), number, side=side, seed=seed, model=model)
+    recipe = replace(recipe, stored=not plan_only)
     store = ensure(out, recipe, load, workers=workers, device=device)
     click.echo(_described(store))
 
@@ -274,9 +281,10 @@ def _described(store: "Store") -> str:
     from pyro_dcign.datasets.check import summary
 
     found: dict[str, Any] = summary(store)
+    stored = store.manifest.recipe.get("stored", True)
     lines = [
         f"{store.folder}: images of {store.side} by {store.side}, {store.size} a minibatch, "
-        f"{store.bytes / 1e6:.1f} MB"
+        f"{store.bytes / 1e6:.1f} MB{'' if stored else ' to be rendered where they are used'}"
     ]
     lines.append(_origin(store.manifest.recipe))
     if store.manifest.tolerance:

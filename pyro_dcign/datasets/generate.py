@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.datasets.census import Census
-from pyro_dcign.datasets.manifest import FILE, SPLITS
-from pyro_dcign.datasets.plan import Planner, Plans, render
+from pyro_dcign.datasets.manifest import FILE, SPLITS, Manifest
+from pyro_dcign.datasets.plan import Plans, render
+from pyro_dcign.datasets.planned import CHUNK, SCENES, plans
 from pyro_dcign.datasets.pool import Blocks, Chunk, alone, cores, together
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.recipe import (
@@ -30,9 +30,6 @@ from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import Scene, load_scene
 
-CHUNK = {"cpu": 4, "cuda": 64}
-"""Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
-
 
 def make(
     folder: Path | str,
@@ -43,7 +40,7 @@ def make(
     device: str = "cpu",
     quiet: bool = False,
 ) -> Store:
-    """Render a recipe into a new store.
+    """Render a recipe into a new store; one that is not to be stored is only written down.
 
     Interrupted work leaves finished shards in a hidden folder beside ``folder``, and the same call
     goes on from there.
@@ -67,6 +64,8 @@ def make(
     planner = plans(scene, recipe)
     step = CHUNK.get(recipe.device, CHUNK["cuda"])
     check_counts(recipe, planner.types)
+    if not recipe.stored:
+        return _write_plan(folder, recipe, scene)
     check_space(folder, recipe)
     with Writer(
         folder,
@@ -123,7 +122,8 @@ def ensure(
         return make(folder, recipe, load, workers=workers, device=device, quiet=quiet)
     store = Store.open(folder)
     # A set without a plan or a model is older than these words.
-    wanted, found = recipe.as_dict(), {"plan": "drawn", "model": "", **store.manifest.recipe}
+    known = {"plan": "drawn", "model": "", "stored": True}
+    wanted, found = recipe.as_dict(), {**known, **store.manifest.recipe}
     # Another version of the package, or another device, made it: good enough to train on.
     compared = [key for key in wanted if key not in ("version", "device")]
     differing = [key for key in compared if found.get(key) != wanted[key]]
@@ -177,10 +177,24 @@ def scene_loader(name: str, device: str = "cpu", **options: Any) -> Callable[[],
     return functools.partial(load_scene, name, device=device, **options)
 
 
-def plans(scene: Scene, recipe: Recipe) -> Plans:
-    """What the minibatches of a recipe show."""
-    kind = Census if recipe.plan == "census" else Planner
-    return kind(scene.factors, recipe.seed, size=recipe.size, identities=recipe.identities)
+def _write_plan(folder: Path, recipe: Recipe, scene: Scene) -> Store:
+    if recipe.scene not in SCENES:
+        raise InputError(
+            f"expected a plan of {' or '.join(SCENES)}, found {recipe.scene}, whose model a recipe "
+            f"does not hold; store its images"
+        )
+    manifest = Manifest(
+        side=recipe.side,
+        size=recipe.size,
+        factors=dict(scene.factors),
+        shards=dict.fromkeys(SPLITS, ()),
+        recipe=recipe.as_dict(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{FILE}.partial"
+    partial.write_text(manifest.to_json(), encoding="utf-8")
+    partial.replace(folder / FILE)
+    return Store(folder)
 
 
 _Todo = tuple[str, str, int, range]

@@ -4,7 +4,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyro_dcign.datasets.manifest import MAX_SIDE, check_factor_names
 from pyro_dcign.datasets.resize import resized
+from pyro_dcign.datasets.shard import Block
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Pixels
@@ -24,6 +25,9 @@ from pyro_dcign.scenes import FactorRange
 
 TOLERANCE = 1e-3
 """Factors that differ by no more count as equal."""
+
+LIMIT = 40_000
+"""Most images of a split that are read at once, unless asked otherwise."""
 
 MAX_BYTES = 4 * 2**30
 """Largest array that is read from a file."""
@@ -133,8 +137,13 @@ class EvaluationSet:
         return group
 
 
-def evaluation_set(store: Store, split: str = "test") -> EvaluationSet:
-    """All images of a split of a store.
+def evaluation_set(store: Store, split: str = "test", *, limit: int = LIMIT) -> EvaluationSet:
+    """All images of a split of a store, or evenly spaced minibatches of each type.
+
+    Args:
+        store: Whose true factors are known.
+        split: "train" or "test".
+        limit: Most images, about.
 
     Raises:
         InputError: A split without images, or a store whose true factors are unknown.
@@ -144,8 +153,14 @@ def evaluation_set(store: Store, split: str = "test") -> EvaluationSet:
             f"expected labelled images in {store.folder}, found a set without true factors; "
             f"evaluate on a set that has them"
         )
-    blocks = [block for _, block in store.blocks(split)]
-    if not blocks:
+    every = -(-sum(store.counts(split).values()) * store.size // limit)
+    blocks = [
+        Block(*(part.cpu() for part in block))
+        for block in (
+            _some(store, split, every) if every > 1 else (block for _, block in store.blocks(split))
+        )
+    ]
+    if not every:
         raise InputError(
             f"expected images in the split {split} of {store.folder}, found none; make some"
         )
@@ -156,6 +171,14 @@ def evaluation_set(store: Store, split: str = "test") -> EvaluationSet:
         torch.cat([block.identity.flatten() for block in blocks]),
         dict(store.factors),
     )
+
+
+def _some(store: Store, split: str, every: int) -> Iterator[Block]:
+    for varying in store.types:
+        for index in range(0, store.count(split, varying), every):
+            found = store.minibatch(split, varying, index)
+            factors = torch.stack([found.factors[name] for name in store.factors], -1)
+            yield Block(*(part[None] for part in (found.pixels, factors, found.identity)))
 
 
 def read_npz(path: Path | str) -> EvaluationSet:

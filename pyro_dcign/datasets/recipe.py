@@ -31,6 +31,7 @@ class Recipe:
         plan: "drawn" at random, or a "census" of all views of a grid.
         model: SHA-256 of the morphable model that the scene was read from, if any.
         device: Kind of device that rendered it: another may round pixels otherwise.
+        stored: Whether the images are on disk; else they are rendered where they are used.
     """
 
     scene: str
@@ -42,6 +43,7 @@ class Recipe:
     plan: str = "drawn"
     model: str = ""
     device: str = "cpu"
+    stored: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as the manifest holds it."""
@@ -55,6 +57,7 @@ class Recipe:
             "plan": self.plan,
             "model": self.model,
             "device": self.device,
+            "stored": self.stored,
             "version": __version__,
         }
 

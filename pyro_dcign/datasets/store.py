@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
+from pyro_dcign.datasets.planned import is_planned, renderings
 from pyro_dcign.datasets.shard import Block, check_header, digest
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Minibatch
@@ -22,6 +23,8 @@ class Store:
     """A folder of typed minibatches, each of which is one contiguous slice of a shard.
 
     Opening reads the manifest and the shards' headers, no images; :meth:`verify` reads every byte.
+    A folder may hold a plan in place of images (``data make --plan-only``): those that are asked
+    for are then rendered into memory, on a GPU where there is one.
 
     Args:
         folder: What ``data make`` or ``data import`` wrote.
@@ -48,6 +51,10 @@ class Store:
                 )
                 self._shards[split, shard.varying].append(shard)
         self._handles: dict[str, Any] = {}
+        if is_planned(self.manifest):
+            for kind, (shard, rendering) in renderings(self.manifest).items():
+                self._shards[kind] = [shard]
+                self._handles[shard.file] = rendering
 
     @classmethod
     def open(cls, folder: Path | str) -> "Store":
@@ -76,8 +83,8 @@ class Store:
 
     @property
     def bytes(self) -> int:
-        """Size of all shards."""
-        return sum(shard.bytes for split in SPLITS for shard in self.manifest.shards[split])
+        """Size of all shards; of a plan, of the images that it stands for."""
+        return sum(shard.bytes for listed in self._shards.values() for shard in listed)
 
     def code(self, latents: int, *, extrinsic: Mapping[str, int] | None = None) -> GraphicsCode:
         """A graphics code of that many latents: one for each extrinsic factor, else intrinsic.
@@ -137,7 +144,7 @@ class Store:
 
     def blocks(self, split: str) -> Iterator[tuple[str, Block]]:
         """The type and contents of every shard of a split, one in memory at a time."""
-        for shard in self.manifest.shards[split]:
+        for shard in self._all(split):
             yield shard.varying, self._block(shard)
 
     def load(self, split: str) -> dict[str, Block]:
@@ -146,6 +153,9 @@ class Store:
         side, size = self.side, self.size
         for varying in self.types:
             shards = self._listed(split, varying)
+            if len(shards) == 1:
+                found[varying] = self._block(shards[0])
+                continue
             m = sum(shard.minibatches for shard in shards)
             whole = Block(
                 torch.empty(m, size, side, side, dtype=torch.uint8),
@@ -163,7 +173,7 @@ class Store:
     def identities(self, split: str) -> Int64[Tensor, " identities"]:
         """Everyone who is shown in a split, each once, in order."""
         found = [torch.empty(0, dtype=torch.int64)]
-        for shard in self.manifest.shards[split]:
+        for shard in self._all(split):
             identity: Tensor = self._open(shard).get_tensor("identity")
             found.append(identity)
         everyone: Tensor = torch.cat(found).unique()  # type: ignore[no-untyped-call]
@@ -177,6 +187,9 @@ class Store:
             for shard in self.manifest.shards[split]
             if digest(self.folder / shard.file) != shard.sha256
         ]
+
+    def _all(self, split: str) -> list[Shard]:
+        return [shard for varying in self.types for shard in self._listed(split, varying)]
 
     def _listed(self, split: str, varying: str) -> list[Shard]:
         if (split, varying) not in self._shards:

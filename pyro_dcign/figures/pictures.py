@@ -17,7 +17,7 @@ from pyro_dcign.scenes import FactorRange
 def reconstructions(run: Run, images: EvaluationSet, *, count: int = 12, seed: int = 0) -> Figure:
     """Images of unseen identities, and below each what its code decodes to."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    rows = _distinct(images, order)[:count]
+    rows = distinct(images, order)[:count]
     pixels = images.pixels[rows]
     rebuilt = decode(run, encode(run, pixels))
     return mosaic(
@@ -55,7 +55,7 @@ def sweeps(
     """One knob turned from end to end for a few unseen identities (paper, figures 4 and 5)."""
     values = sweep_values(run.factors[factor])
     rows = []
-    for i in _distinct(images, _central(images))[:people].tolist():
+    for i in distinct(images, central(images))[:people].tolist():
         pixels = images.pixels[i]
         turned = sweep(run, calibration, pixels, factor, torch.tensor(values))
         rows.append([intensities(pixels), decode(run, encode(run, pixels.unsqueeze(0))), *turned])
@@ -130,7 +130,7 @@ def _telling_pairs(
     return first[kept], second[kept]
 
 
-def _central(images: EvaluationSet) -> Int64[Tensor, " images"]:
+def central(images: EvaluationSet) -> Int64[Tensor, " images"]:
     """Images in the order of how near their factors are to the middle of their ranges."""
     away = torch.zeros(len(images))
     for name, values in images.factors.items():
@@ -140,7 +140,7 @@ def _central(images: EvaluationSet) -> Int64[Tensor, " images"]:
     return away.argsort(stable=True)
 
 
-def _distinct(images: EvaluationSet, order: Tensor) -> Int64[Tensor, " images"]:
+def distinct(images: EvaluationSet, order: Tensor) -> Int64[Tensor, " images"]:
     """The first image of each identity in an order."""
     seen: set[int] = set()
     kept = []

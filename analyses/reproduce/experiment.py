@@ -1,0 +1,470 @@
+"""An experiment: rows trained from several seeds, measured, and kept in one JSON file.
+
+A row that is done is not done again; one that was stopped goes on from its checkpoint, if that is
+still there. The JSON, the figures and the networks lie in the repository, the runs in ``runs/``.
+"""
+
+import gc
+import json
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY))  # where the package is not installed
+
+import click
+import numpy as np
+import torch
+
+from pyro_dcign.calibration import open_calibration
+from pyro_dcign.checkpoint import load_module_file, load_parameters, sound_checkpoints
+from pyro_dcign.config import Config, configure, read_settings, settings_of
+from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set, read_npz
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
+from pyro_dcign.figures import save
+from pyro_dcign.run import build, open_run, write_run_config
+from pyro_dcign.share import share
+from pyro_dcign.train import METRICS, Trainer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measuring import measure
+from summary import summarise
+
+HERE = Path(__file__).parent
+IMAGES = 6000  # of each split, about: the calibration takes 3,000 and evaluation 2,500
+LEAST = 60.0  # seconds kept for measuring and drawing
+ELSEWHERE = {"data", "device", "evaluate_every", "checkpoint_every"}  # no part of what a run is
+
+
+Job = Callable[[], dict[str, Any]]
+Waiting = tuple[tuple["Row", int, Path], Future[dict[str, Any]] | Job]
+"""A trained run, and its measures: being taken by another process, or to be taken here."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration.
+
+    Attributes:
+        name: Of its runs, and of its network if that is shared.
+        settings: What differs from its preset.
+        seeds: How many of the seeds asked for it is trained from.
+        start: A shared network to begin with; none starts at random.
+        shared: Whether the network of seed 0 is kept in ``analyses/networks``.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    seeds: int = 3
+    start: str = ""
+    shared: bool = False
+
+
+def row_of(file: str, **options: Any) -> Row:
+    """The row of a config file beside this module; the file's name without ending is the row's."""
+    return Row(file, read_settings(HERE / f"{file}.toml"), **options)
+
+
+@dataclass
+class Options:
+    """What every experiment is asked on the command line."""
+
+    device: str = "auto"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    steps: int | None = None
+    minutes: float | None = None
+    only: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    into: Path = HERE.parent
+    work: Path = Path("runs/reproduce")
+    pack: Path | None = None
+    workers: int = 3
+    estimate: bool = False
+    train: int | None = None
+    test: int = 75
+
+
+def options(command: Callable[..., None]) -> Any:
+    """The options of an experiment as the command's one argument."""
+
+    def called(**given: Any) -> None:
+        seeds = tuple(int(part) for part in given.pop("seeds").split(","))
+        only = tuple(part for part in (given.pop("only") or "").split(",") if part)
+        changes: dict[str, Any] = {}
+        for text in given.pop("set"):
+            changes |= _toml(text)
+        try:
+            command(Options(seeds=seeds, only=only, changes=changes, **given))
+        except InputError as error:
+            raise click.ClickException(str(error)) from None
+
+    called.__doc__ = command.__doc__
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--device", default="auto", show_default=True),
+        click.option("--seeds", default="0,1,2", show_default=True, metavar="N,…"),
+        click.option("--steps", type=int, help="Updates of each run, in place of its config's."),
+        click.option("--minutes", type=float, help="Stop cleanly after so many."),
+        click.option("--only", metavar="ROW,…", help="Rows to run."),
+        click.option("--set", multiple=True, metavar="KEY=VALUE", help="A setting of every row."),
+        click.option("--train", type=int, help="Minibatches of each type to train on."),
+        click.option("--test", default=75, show_default=True, help="And to test on."),
+        click.option("--into", type=path, default=HERE.parent, help="Folder of what is kept."),
+        click.option("--work", type=path, default=Path("runs/reproduce"), help="Of the runs."),
+        click.option("--pack", type=path, help="Also pack what this call made into this folder."),
+        click.option("--workers", default=3, show_default=True, help="Processes that measure."),
+        click.option("--estimate", is_flag=True, help="Say how long the rows take, and stop."),
+    ):
+        called = option(called)
+    return click.command(help=command.__doc__)(called)
+
+
+def _toml(text: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise click.ClickException(f"--set is KEY=VALUE as in TOML: {error}") from None
+
+
+MS = {150: 2.84, 64: 0.76}
+"""Milliseconds a step of one minibatch on an H100 (benchmarks/gpu_check.py)."""
+
+
+class Experiment:
+    """Rows on one data set.
+
+    Args:
+        name: Of its JSON file.
+        rows: In the order of their value: seeds are the outer loop.
+        store: Makes the data, when they are first needed.
+        asked: From the command line.
+    """
+
+    def __init__(
+        self, name: str, rows: Sequence[Row], store: Callable[[int], Store], asked: Options
+    ) -> None:
+        unknown = set(asked.only) - {row.name for row in rows}
+        if unknown:
+            known = ", ".join(row.name for row in rows)
+            raise InputError(f"--only names rows of {known}, got {', '.join(unknown)}")
+        self.name, self.asked = name, asked
+        self.rows = [row for row in rows if row.name in asked.only or not asked.only]
+        self.began = time.monotonic()
+        self.file = asked.into / "reproduce" / "results" / f"{name}.json"
+        self.folder = asked.work / name
+        self.make, self.held = store, None
+        self.found = self._read()
+        self.made: list[Path] = []
+        self.rendering, self.measured = 0.0, list[str]()
+        self.side = self.config(self.rows[0], asked.seeds[0]).side
+
+    @property
+    def store(self) -> Store:
+        """The data; images are rendered when they are first asked for."""
+        if self.held is None:
+            self.held = self.make(self.side)
+        return self.held
+
+    def _read(self) -> dict[str, Any]:
+        kept: dict[str, Any] = {"runs": {}, "calls": []}
+        for path in (self.file, self.folder / "results.json"):  # this machine's may be newer
+            if path.is_file():
+                read = json.loads(path.read_text(encoding="utf-8"))
+                kept["runs"] |= read["runs"]
+                kept["calls"] = max(kept["calls"], read["calls"], key=len)
+        return kept
+
+    def config(self, row: Row, seed: int) -> Config:
+        """What a row is trained with from a seed."""
+        settings = {**row.settings, **self.asked.changes, "seed": seed}
+        settings |= {"device": self.asked.device}
+        if self.asked.steps:
+            settings["steps"] = self.asked.steps
+        config = configure(settings, source=row.name)
+        return replace(config, checkpoint_every=config.steps)
+
+    def jobs(self) -> Iterator[tuple[Row, int]]:
+        """Rows and seeds in the order in which they are run."""
+        for number, seed in enumerate(self.asked.seeds):
+            yield from ((row, seed) for row in self.rows if number < row.seeds)
+
+    def done(self, row: Row, seed: int) -> bool:
+        """Whether this very run was measured before."""
+        found = self.found["runs"].get(f"{row.name}-seed{seed}", {})
+        return found.get("settings") == _settings(self.config(row, seed), row)
+
+    def estimate(self) -> str:
+        """How long what is left takes on an H100, training alone."""
+        lines, total = [], 0.0
+        for row, seed in self.jobs():
+            config = self.config(row, seed)
+            slower = 1 + 0.32 * (config.minibatches - 1)  # 16.4 ms for 16 minibatches
+            minutes = config.steps * MS.get(config.side, 2.84) * slower / 60_000
+            total += 0 if self.done(row, seed) else minutes
+            state = "done" if self.done(row, seed) else f"{minutes:.1f} min, {total:.1f} in all"
+            lines.append(f"{row.name} seed {seed}: {config.steps} steps, {state}")
+        return "\n".join(lines)
+
+    def left(self) -> float:
+        """Seconds left for training."""
+        if self.asked.minutes is None:
+            return float("inf")
+        return 60 * self.asked.minutes - LEAST - (time.monotonic() - self.began)
+
+    def run(self) -> None:
+        """Train and measure what is not done, until all is done or the time is up."""
+        todo = [(row, seed) for row, seed in self.jobs() if not self.done(row, seed)]
+        say(f"{self.name}: {len(todo)} runs to do, {sum(1 for _ in self.jobs())} in all")
+        if not todo:
+            return
+        sets = (self._set("train"), self._set("test"))
+        pool = self._pool()
+        waiting: list[Waiting] = []
+        try:
+            for row, seed in todo:
+                if self.left() <= 0:
+                    break
+                folder = self.folder / f"{row.name}-seed{seed}"
+                try:
+                    finished = self._train(row, seed, folder)
+                except InputError as error:  # a row that diverges is a finding
+                    self._keep(row, seed, {"failed": str(error)})
+                    continue
+                if not finished:
+                    break
+                job = partial(measure, folder, sets, self.asked.device)
+                waiting.append(((row, seed, folder), pool.submit(job) if pool else job))
+                gc.collect()  # a trainer holds gigabytes of images, and cycles hold the trainer
+                waiting = self._harvest(waiting, wait=pool is None)
+            self._harvest(waiting, wait=True)
+        finally:
+            if pool is not None:
+                pool.shutdown()
+        undone = sum(not self.done(row, seed) for row, seed in self.jobs())
+        say(f"{self.name}: {undone} runs left; call again to go on" if undone else "all done")
+
+    def _harvest(self, waiting: list[Waiting], *, wait: bool) -> list[Waiting]:
+        """Keep what is measured; what is still being measured is returned."""
+        later = []
+        for run, job in waiting:
+            if isinstance(job, Future) and not job.done() and not wait:
+                later.append((run, job))
+                continue
+            self._measured(*run, job.result() if isinstance(job, Future) else job())
+        return later
+
+    def _pool(self) -> ProcessPoolExecutor | None:
+        """Measuring is a minute's work for a CPU: on a GPU's machine others do it meanwhile."""
+        cuda = torch.cuda.is_available() and self.asked.device != "cpu"
+        if not (cuda and self.asked.workers):
+            return None
+        return ProcessPoolExecutor(self.asked.workers, mp_context=get_context("spawn"))
+
+    def _set(self, split: str) -> Path:
+        """File of the images of a split that the measures run on."""
+        path = self.folder / f"{split}.npz"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            began = time.monotonic()
+            self.store.load(split)  # rendered whole at once, not piece by piece
+            self.rendering += time.monotonic() - began
+            _write(evaluation_set(self.store, split, limit=IMAGES), path)
+        return path
+
+    def images(self) -> EvaluationSet:
+        """Images of identities never trained on."""
+        return replace(read_npz(self._set("test")), ranges=dict(self.store.factors))
+
+    def _train(self, row: Row, seed: int, folder: Path) -> bool:
+        config = replace(self.config(row, seed), data=str(self.store.folder))
+        run = build(folder, config, self.store.factors)
+        if (folder / "config.toml").is_file():
+            if _settings(open_run(folder).config, row) != _settings(config, row):
+                raise InputError(f"{folder} holds another run; remove it")
+        else:
+            write_run_config(run)
+        if row.start and not any(sound_checkpoints(folder)):
+            load_module_file(run, self._network(row.start) / "parameters.safetensors")
+        trainer = Trainer(run, self.store, resume=True)
+        due = time.monotonic() + 5
+        for record in trainer.records():
+            if record.test and time.monotonic() > due:
+                due = time.monotonic() + 10
+                elbo = record.test["elbo"]
+                say(f"{folder.name}: {record.step} of {config.steps} steps, test ELBO {elbo:.0f}")
+            if self.left() <= 0 and record.step < config.steps:
+                trainer.save()
+                say(f"{folder.name}: stopped at step {record.step}, out of time")
+                return False
+        return True
+
+    def _measured(self, row: Row, seed: int, folder: Path, measures: dict[str, Any]) -> None:
+        curve, seconds = _history(folder / METRICS)
+        config = self.config(row, seed)
+        self._keep(
+            row,
+            seed,
+            {
+                "training_seconds": seconds,
+                "ms_a_step": 1000 * seconds / config.steps,
+                "test_elbo": curve,
+                **measures,
+            },
+        )
+        network = self._place(row) / row.name
+        if seed == 0 and "failed" not in measures:
+            run = open_run(folder, device="cpu")
+            load_parameters(run)
+            share(run, self.store, measures["measures"], network, made_by=self._command(row))
+            if row.shared:
+                self.made.append(network)
+
+    def _command(self, row: Row) -> str:
+        return f"python analyses/reproduce/{self.name}.py --only {row.name}"
+
+    def _place(self, row: Row) -> Path:
+        return self.asked.into / "networks" if row.shared else self.asked.work / "networks"
+
+    def _network(self, name: str) -> Path:
+        for place in (self.asked.into / "networks", self.asked.work / "networks"):
+            if (place / name / "config.toml").is_file():
+                return place / name
+        raise InputError(f"the network {name} is to be in {self.asked.into}/networks; train it")
+
+    def network(self, name: str) -> tuple[Any, Any] | None:
+        """The shared network of a row and its calibration, or None where there is none yet."""
+        try:
+            run = open_run(self._network(name), device=self._device())
+        except InputError:
+            return None
+        load_parameters(run)
+        return run, open_calibration(run)
+
+    def _device(self) -> str | None:
+        return None if self.asked.device == "auto" else self.asked.device
+
+    def _keep(self, row: Row, seed: int, found: dict[str, Any]) -> None:
+        config = self.config(row, seed)
+        entry = {"row": row.name, "seed": seed, "settings": _settings(config, row), **found}
+        self.found["runs"][f"{row.name}-seed{seed}"] = entry
+        self.measured.append(f"{row.name}-seed{seed}")
+        self._write()
+        say(f"{row.name} seed {seed}: {found.get('failed') or _brief(found)}")
+
+    def _write(self) -> None:
+        order = list(self.found["runs"])
+        self.found["summary"] = summarise([self.found["runs"][key] for key in order])
+        self.found["data"] = dict(self.store.manifest.recipe)
+        text = _text(self.found)
+        for path in (self.file, self.folder / "results.json"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial_file = path.with_name(f".{path.name}.partial")
+            partial_file.write_text(text, encoding="utf-8")
+            partial_file.replace(path)
+
+    def draw(self, name: str, make: Callable[[], Any]) -> None:
+        """Draw one figure into ``reproduce/figures``."""
+        path = self.asked.into / "reproduce" / "figures" / f"{self.name}-{name}.png"
+        self.made.append(save(make(), path))
+
+    def close(self) -> None:
+        """Note how long this call took, and pack what it made."""
+        cuda = torch.cuda.is_available() and self.asked.device != "cpu"
+        device = torch.cuda.get_device_name() if cuda else "cpu"
+        seconds = round(time.monotonic() - self.began, 1)
+        about = {"device": device, "torch": torch.__version__, "seconds": seconds}
+        about |= {"rendering": round(self.rendering, 1), "measured": self.measured}
+        self.found["calls"].append(about)
+        self._write()
+        if self.asked.pack is not None:
+            self._pack(self.asked.pack)
+        say(f"{self.name}: {seconds:.0f} s in all; results in {self.file}")
+
+    def _pack(self, folder: Path) -> None:
+        """One archive of results and figures, one of each network; unpack them in analyses/."""
+        folder.mkdir(parents=True, exist_ok=True)
+        networks = [path for path in self.made if path.is_dir()]
+        small = [self.file, *(path for path in self.made if path.is_file())]
+        archives = {self.name: small, **{f"network-{path.name}": [path] for path in networks}}
+        for name, paths in archives.items():
+            with tarfile.open(folder / f"{name}.tar", "w") as archive:
+                for path in paths:
+                    archive.add(path, path.relative_to(self.asked.into))
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    click.echo(text, err=True)
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    """JSON of six digits with a line for each run, row and call; what is not finite is null."""
+
+    def lines(value: Any, depth: int) -> str:
+        if depth and isinstance(value, Mapping) and value:
+            inner = (f"{json.dumps(key)}: {lines(one, depth - 1)}" for key, one in value.items())
+            return "{\n" + ",\n".join(inner) + "\n}"
+        return json.dumps(_plain(value), allow_nan=False)
+
+    return lines(found, 2) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def _settings(config: Config, row: Row) -> dict[str, Any]:
+    kept = {k: v for k, v in settings_of(config).items() if k not in ELSEWHERE}
+    return {**kept, "warm": row.start}
+
+
+def _history(path: Path) -> tuple[list[list[float]], float]:
+    """Test ELBOs by step, and the seconds of the processes whose steps count."""
+    curve: dict[int, float] = {}
+    total, seconds, step = 0.0, 0.0, 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut off by a kill
+            continue
+        if record["seconds"] < seconds and record["step"] > step:
+            total += seconds  # taken up again where it had stopped, and not begun anew
+        seconds, step = record["seconds"], record["step"]
+        if record["test"]:
+            curve[step] = round(record["test"]["elbo"], 2)
+    return [[step, elbo] for step, elbo in sorted(curve.items())], round(total + seconds, 2)
+
+
+def _write(images: EvaluationSet, path: Path) -> None:
+    columns = {f"factor_{name}": values.numpy() for name, values in images.factors.items()}
+    partial_file = path.with_name(f".{path.stem}.partial.npz")
+    pixels, identity = images.pixels.numpy(), images.identity.numpy()
+    np.savez(partial_file, images=pixels, identity=identity, **columns)
+    partial_file.replace(path)
+
+
+def _brief(found: Mapping[str, Any]) -> str:
+    measures = found["measures"]
+    parts = [f"mse {measures['mse']['value'] * 1e4:.2f}e-4"]
+    for key in ("spearman", "circular_r2", "rerender_ratio", "leakage"):
+        values = [f[key]["value"] for f in measures["factors"].values() if f[key] is not None]
+        if values:
+            parts.append(f"{key} " + " ".join(f"{value:.3f}" for value in values))
+    return f"{found['training_seconds']:.0f} s; " + "; ".join(parts)

@@ -1,0 +1,37 @@
+"""What is measured of one trained run: the package's measures, and the kink."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from kink import kink
+
+from pyro_dcign.calibration import calibrate, write_calibration
+from pyro_dcign.checkpoint import load_parameters
+from pyro_dcign.codes import encode
+from pyro_dcign.datasets.plain import read_npz
+from pyro_dcign.errors import InputError
+from pyro_dcign.evaluate import evaluate
+from pyro_dcign.run import open_run
+
+
+def measure(folder: Path, sets: tuple[Path, Path], device: str) -> dict[str, Any]:
+    """Calibrate a run and measure it on the test images; ``failed`` says what is wrong with it."""
+    began = time.monotonic()
+    torch.set_num_threads(min(4, torch.get_num_threads()))
+    run = open_run(folder, device=device)
+    load_parameters(run)
+    train, test = (read_npz(path) for path in sets)
+    try:
+        calibration = calibrate(run, train)
+        found: dict[str, Any] = {"measures": evaluate(run, test, calibration)}
+    except InputError as error:
+        return {"failed": str(error)}
+    write_calibration(calibration, folder)
+    for name, limits in run.factors.items():
+        curve = calibration.curves.get(name)
+        if name == "azimuth" and curve and len(curve.indices) == 1 and not limits.period:
+            codes = encode(run, test.pixels)[:, curve.indices[0]]
+            found["kink"] = kink(codes, test.factors[name], test.identity, limits)
+    return found | {"measuring_seconds": round(time.monotonic() - began, 1)}
