@@ -19,6 +19,7 @@ import experiment
 import faces
 import grid
 import learning
+import records
 import tables
 from kink import kink
 
@@ -270,6 +271,6 @@ def test_seconds_add_up_over_a_stop_and_not_over_a_fresh_start(tmp_path) -> None
 
     path = tmp_path / "metrics.jsonl"
     path.write_text("\n".join([record(2, 10.0), record(4, 20.0), '{"step": 5', record(6, 3.0)]))
-    assert experiment._history(path) == ([[2, -2], [4, -4], [6, -6]], 23.0)
+    assert records.history(path) == ([[2, -2], [4, -4], [6, -6]], 23.0)
     path.write_text("\n".join([record(2, 10.0), record(4, 20.0), record(2, 9.0), record(4, 18.0)]))
-    assert experiment._history(path) == ([[2, -2], [4, -4]], 18.0)
+    assert records.history(path) == ([[2, -2], [4, -4]], 18.0)

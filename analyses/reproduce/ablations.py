@@ -6,10 +6,11 @@ Each row changes the paper's configuration (``faces-paper.toml``) in the one way
 at a quarter of its steps.
 """
 
-from experiment import Experiment, Options, Row, options  # isort: skip  finds the package
+from experiment import Experiment, Row  # isort: skip  finds the package
 
 from functools import partial
 
+from asked import Options, options
 from faces import faces
 
 STEPS = 12_500

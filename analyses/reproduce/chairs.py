@@ -3,13 +3,14 @@
 python analyses/reproduce/chairs.py           # about 20 minutes of an H100 in all
 """
 
-from experiment import Experiment, Options, options, row_of  # isort: skip  finds the package
+from experiment import Experiment, row_of  # isort: skip  finds the package
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from asked import Options, options
 from learning import learning
 
 from pyro_dcign.datasets.census import all_chairs

@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +21,6 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))  # where the package is not installed
 
 import click
-import numpy as np
 import torch
 
 from pyro_dcign.calibration import open_calibration
@@ -36,7 +35,9 @@ from pyro_dcign.share import share
 from pyro_dcign.train import METRICS, Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
+from asked import Options
 from measuring import measure
+from records import as_json, history, write_images
 from summary import summarise
 
 HERE = Path(__file__).parent
@@ -72,69 +73,6 @@ class Row:
 def row_of(file: str, **options: Any) -> Row:
     """The row of a config file beside this module; the file's name without ending is the row's."""
     return Row(file, read_settings(HERE / f"{file}.toml"), **options)
-
-
-@dataclass
-class Options:
-    """What every experiment is asked on the command line."""
-
-    device: str = "auto"
-    seeds: tuple[int, ...] = (0, 1, 2)
-    steps: int | None = None
-    minutes: float | None = None
-    only: tuple[str, ...] = ()
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    into: Path = HERE.parent
-    work: Path = Path("runs/reproduce")
-    pack: Path | None = None
-    workers: int = 3
-    estimate: bool = False
-    train: int | None = None
-    test: int = 75
-
-
-def options(command: Callable[..., None]) -> Any:
-    """The options of an experiment as the command's one argument."""
-
-    def called(**given: Any) -> None:
-        seeds = tuple(int(part) for part in given.pop("seeds").split(","))
-        only = tuple(part for part in (given.pop("only") or "").split(",") if part)
-        changes: dict[str, Any] = {}
-        for text in given.pop("set"):
-            changes |= _toml(text)
-        try:
-            command(Options(seeds=seeds, only=only, changes=changes, **given))
-        except InputError as error:
-            raise click.ClickException(str(error)) from None
-
-    called.__doc__ = command.__doc__
-    path = click.Path(path_type=Path)
-    for option in (
-        click.option("--device", default="auto", show_default=True),
-        click.option("--seeds", default="0,1,2", show_default=True, metavar="N,…"),
-        click.option("--steps", type=int, help="Updates of each run, in place of its config's."),
-        click.option("--minutes", type=float, help="Stop cleanly after so many."),
-        click.option("--only", metavar="ROW,…", help="Rows to run."),
-        click.option("--set", multiple=True, metavar="KEY=VALUE", help="A setting of every row."),
-        click.option("--train", type=int, help="Minibatches of each type to train on."),
-        click.option("--test", default=75, show_default=True, help="And to test on."),
-        click.option("--into", type=path, default=HERE.parent, help="Folder of what is kept."),
-        click.option("--work", type=path, default=Path("runs/reproduce"), help="Of the runs."),
-        click.option("--pack", type=path, help="Also pack what this call made into this folder."),
-        click.option("--workers", default=3, show_default=True, help="Processes that measure."),
-        click.option("--estimate", is_flag=True, help="Say how long the rows take, and stop."),
-    ):
-        called = option(called)
-    return click.command(help=command.__doc__)(called)
-
-
-def _toml(text: str) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415
-
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise click.ClickException(f"--set is KEY=VALUE as in TOML: {error}") from None
 
 
 MS = {150: 2.84, 64: 0.76}
@@ -279,7 +217,7 @@ class Experiment:
             began = time.monotonic()
             self.store.load(split)  # rendered whole at once, not piece by piece
             self.rendering += time.monotonic() - began
-            _write(evaluation_set(self.store, split, limit=IMAGES), path)
+            write_images(evaluation_set(self.store, split, limit=IMAGES), path)
         return path
 
     def images(self) -> EvaluationSet:
@@ -310,7 +248,7 @@ class Experiment:
         return True
 
     def _measured(self, row: Row, seed: int, folder: Path, measures: dict[str, Any]) -> None:
-        curve, seconds = _history(folder / METRICS)
+        curve, seconds = history(folder / METRICS)
         config = self.config(row, seed)
         self._keep(
             row,
@@ -366,7 +304,7 @@ class Experiment:
         order = list(self.found["runs"])
         self.found["summary"] = summarise([self.found["runs"][key] for key in order])
         self.found["data"] = dict(self.store.manifest.recipe)
-        text = _text(self.found)
+        text = as_json(self.found)
         for path in (self.file, self.folder / "results.json"):
             path.parent.mkdir(parents=True, exist_ok=True)
             partial_file = path.with_name(f".{path.name}.partial")
@@ -408,56 +346,9 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _text(found: Mapping[str, Any]) -> str:
-    """JSON of six digits with a line for each run, row and call; what is not finite is null."""
-
-    def lines(value: Any, depth: int) -> str:
-        if depth and isinstance(value, Mapping) and value:
-            inner = (f"{json.dumps(key)}: {lines(one, depth - 1)}" for key, one in value.items())
-            return "{\n" + ",\n".join(inner) + "\n}"
-        return json.dumps(_plain(value), allow_nan=False)
-
-    return lines(found, 2) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
-    return value
-
-
 def _settings(config: Config, row: Row) -> dict[str, Any]:
     kept = {k: v for k, v in settings_of(config).items() if k not in ELSEWHERE}
     return {**kept, "warm": row.start}
-
-
-def _history(path: Path) -> tuple[list[list[float]], float]:
-    """Test ELBOs by step, and the seconds of the processes whose steps count."""
-    curve: dict[int, float] = {}
-    total, seconds, step = 0.0, 0.0, 0
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:  # cut off by a kill
-            continue
-        if record["seconds"] < seconds and record["step"] > step:
-            total += seconds  # taken up again where it had stopped, and not begun anew
-        seconds, step = record["seconds"], record["step"]
-        if record["test"]:
-            curve[step] = round(record["test"]["elbo"], 2)
-    return [[step, elbo] for step, elbo in sorted(curve.items())], round(total + seconds, 2)
-
-
-def _write(images: EvaluationSet, path: Path) -> None:
-    columns = {f"factor_{name}": values.numpy() for name, values in images.factors.items()}
-    partial_file = path.with_name(f".{path.stem}.partial.npz")
-    pixels, identity = images.pixels.numpy(), images.identity.numpy()
-    np.savez(partial_file, images=pixels, identity=identity, **columns)
-    partial_file.replace(path)
 
 
 def _brief(found: Mapping[str, Any]) -> str:

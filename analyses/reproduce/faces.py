@@ -4,11 +4,12 @@ python analyses/reproduce/faces.py            # three seeds, about 20 minutes of
 python analyses/reproduce/faces.py --only faces-paper
 """
 
-from experiment import Experiment, Options, options, row_of  # isort: skip  finds the package
+from experiment import Experiment, row_of  # isort: skip  finds the package
 
 from functools import partial
 from pathlib import Path
 
+from asked import Options, options
 from kink import kinks
 from learning import learning
 

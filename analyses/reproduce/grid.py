@@ -7,10 +7,11 @@ on each factor, leakage (draws) at most .05, rank correlations no lower and mse 
 than the clamp's.
 """
 
-from experiment import Experiment, Options, Row, options  # isort: skip  finds the package
+from experiment import Experiment, Row  # isort: skip  finds the package
 
 from functools import partial
 
+from asked import Options, options
 from faces import faces
 
 STEPS = 12_500
