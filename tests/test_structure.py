@@ -8,6 +8,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pyro_dcign"
 ORDER = [
     "errors",
+    "files",
+    "hdf5_process",
+    "hdf5",
+    "matlab",
+    "picture",
     "code",
     "minibatch",
     "kernels",
