@@ -20,7 +20,8 @@ from pyro_dcign.curve import Curve, curve_of
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.disk import write_whole
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, refuse
+from pyro_dcign.files import content, parse_json
 from pyro_dcign.run import Run
 from pyro_dcign.scenes import FactorRange
 
@@ -195,20 +196,19 @@ def read_calibration(run: Run) -> Calibration:
         InputError: No such file, or one that does not fit the run.
     """
     path = run.folder / FILE
+    if not path.is_file():
+        raise InputError(
+            f"{run.folder} is to hold {FILE}, but has none; evaluate the run with its training data"
+        )
+    text = content(path, 2**20, remedy="remove and remake it")
     try:
-        if path.stat().st_size > 2**20:
-            raise ValueError("larger than 1 MB")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(text)
         if (found["format"], found["version"]) != (FORMAT, VERSION):
             raise ValueError(f"not {FORMAT} of version {VERSION}")
         curves = {name: _checked(run, name, entry) for name, entry in found["factors"].items()}
         return Calibration(curves, int(found["images"]))
-    except FileNotFoundError:
-        raise InputError(
-            f"{run.folder} is to hold {FILE}, but has none; evaluate the run with its training data"
-        ) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is to be a calibration: {error}; remove and remake it") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise refuse(path, "a calibration", error, "remove and remake it") from None
 
 
 def open_calibration(run: Run) -> Calibration:

@@ -20,7 +20,9 @@ from pyro_dcign.config import Config
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.disk import write_whole
+from pyro_dcign.errors import refuse
 from pyro_dcign.evaluate import evaluate
+from pyro_dcign.files import content, parse_json
 from pyro_dcign.guide import load_guide
 from pyro_dcign.importance import bounds, importance
 from pyro_dcign.intervals import over_seeds
@@ -55,6 +57,7 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
 """Heading, factor and digits of each measure of the table."""
 
 ROW = "compare.json"
+_TAIL = 65536  # bytes of a record of training that are looked at
 Row = dict[str, Any]
 Say = Callable[[str], None]
 
@@ -117,7 +120,7 @@ def fit_and_measure(
         begun = begun and open_run(where, trusted=[config.guide]).config == config
         if begun and kept.is_file():
             say(f"{where}: measured before")
-            rows.append(json.loads(kept.read_text(encoding="utf-8")))
+            rows.append(_kept(kept))
             continue
         say(f"{where}: {config.steps} steps")
         run = build(where, config, store.factors)
@@ -169,11 +172,32 @@ def measure_run(
 
 def _recorded_ms(folder: Path) -> float | None:
     path = folder / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines:
+    if not path.is_file():
         return None
-    last = json.loads(lines[-1])
-    return float(1000 * last["seconds"] / last["step"]) if last["seconds"] else None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        lines = file.read(_TAIL).splitlines()
+    for line in reversed(lines):  # the last may be half-written
+        try:
+            last = parse_json(line)
+            return float(1000 * last["seconds"] / last["step"]) or None
+        except (ValueError, TypeError, KeyError, ZeroDivisionError):
+            continue
+    return None
+
+
+def _kept(path: Path) -> Row:
+    """The row that an earlier comparison wrote."""
+    try:
+        row = json.loads(content(path, 2**20, remedy="remove it"))
+        texts = [row["guide"], row["supervision"]]
+        numbers = [row["seed"], row["steps"], *(row[name] for name in COLUMNS)]
+        whole = all(isinstance(text, str) for text in texts)
+        if not whole or not all(n is None or isinstance(n, int | float) for n in numbers):
+            raise ValueError("other entries")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise refuse(path, "a measured run", error, "remove it, and measure again") from None
+    return dict(row)
 
 
 def measured(

@@ -9,14 +9,22 @@ class InputError(ValueError):
     """What was expected, what was found, and the remedy, in one line.
 
     The command line prints it on stderr and exits with status 2; any other exception is our bug and
-    keeps its traceback.
+    keeps its traceback. Control characters, which a file may have brought, are shown as "?".
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(plain(text))
 
 
 def refuse(path: Path, expected: str, found: object, remedy: str = "fetch it again") -> InputError:
     """The error for a file that is not what it should be."""
-    shown = " ".join(str(found).split())
-    return InputError(f"{path}: expected {expected}, found {shown[:160]}; {remedy}")
+    return InputError(f"{path}: expected {expected}, found {plain(found, 160)}; {remedy}")
+
+
+def plain(found: object, most: int | None = None) -> str:
+    """Text from a file as a terminal may show it: one line, no control characters, not long."""
+    shown = " ".join(str(found).split())[:most]
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def need_file(path: Path) -> None:

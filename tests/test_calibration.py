@@ -77,7 +77,7 @@ def test_a_damaged_calibration_is_refused_in_one_line(tmp_path, damage):
     write_calibration(calibrate(run, toy_set()), tmp_path)
     held = json.loads((tmp_path / FILE).read_text())
     (tmp_path / FILE).write_text(json.dumps(held | damage))
-    with pytest.raises(InputError, match="is to be a calibration"):
+    with pytest.raises(InputError, match="expected a calibration"):
         read_calibration(run)
 
 

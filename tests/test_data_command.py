@@ -197,3 +197,15 @@ def test_an_unlabelled_store_is_checked_for_its_images(tmp_path):
     store = write_store(tmp_path / "set", pairs, factors=FACTORS, recipe={}, labelled=False)
     assert check(store).problems == []
     assert not Store.open(tmp_path / "set").manifest.labelled
+
+
+def test_a_recipe_cannot_write_to_the_terminal(folder, run):
+    path = folder / "manifest.json"
+    found = json.loads(path.read_text())
+    del found["sha256"]
+    found["recipe"] = {"imported": "\x1b]0;owned\a" + "x" * 9999, "from": ["\ud800\n\n"]}
+    path.write_text(json.dumps(found))
+    status, out, _ = run("data", "show", folder)
+    assert status == 0
+    assert all(line.isprintable() for line in out.splitlines())
+    assert max(map(len, out.splitlines())) < 200

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -305,7 +305,8 @@ def _described(store: "Store") -> str:
 def _origin(recipe: "Mapping[str, Any]") -> str:
     """Where a store comes from, as far as its recipe says."""
     if "imported" in recipe:
-        return f"imported: {recipe['imported']} from {recipe.get('from', 'somewhere')}"
+        return plain(f"imported: {recipe['imported']} from {recipe.get('from', 'somewhere')}", 160)
     if "scene" in recipe:
-        return f"rendered: {recipe['scene']}, seed {recipe.get('seed')}, {recipe.get('plan')}"
+        found = f"rendered: {recipe['scene']}, seed {recipe.get('seed')}, {recipe.get('plan')}"
+        return plain(found, 160)
     return "made by hand"

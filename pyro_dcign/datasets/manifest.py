@@ -1,15 +1,17 @@
 """The manifest of a store: a small JSON file that says what the shards hold."""
 
+import hashlib
 import json
-import math
 import re
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import content, parse_json
 from pyro_dcign.scenes import FactorRange
 
 FORMAT = "pyro-dcign store"
@@ -20,7 +22,14 @@ SPLITS = ("train", "test")
 MAX_SIDE = 1024
 MAX_SIZE = 4096
 MAX_FACTORS = 16
-_MAX_BYTES = 16 * 2**20
+
+MAX_IMAGES = 2_000_000
+"""Most images of a set that is read from someone's format; MPI3D has 1,036,800."""
+
+MAX_VALUE = 1e9
+"""Largest value of a factor."""
+
+_MAX_BYTES = 8 * 2**20  # of 30,000 shards, a terabyte of images
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _SHARD = re.compile(r"[a-z][a-z0-9_-]{0,95}\.safetensors")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -76,11 +85,14 @@ class Manifest:
         """Text of the manifest: the same bytes for the same contents."""
         head = {"format": FORMAT, "version": VERSION}
         factors = [{"name": name, **asdict(limits)} for name, limits in self.factors.items()]
-        return json.dumps({**head, **asdict(self), "factors": factors}, indent=1) + "\n"
+        return _sealed({**head, **asdict(self), "factors": factors})
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the store in a folder, with every entry checked.
+
+    The last entry is the digest of those before it. A manifest without it (written elsewhere, or
+    before there was one) is read as it stands.
 
     Raises:
         InputError: No such folder, no manifest in it, or one that is malformed.
@@ -94,13 +106,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(
             f"expected {FILE} in {folder}, found none; give the folder that data make wrote"
         )
-    if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes; make or fetch it again")
+    text = content(path, _MAX_BYTES, remedy="make or fetch it again")
     try:
-        found = json.loads(path.read_bytes(), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(text)
+    except ValueError as error:
         raise InputError(f"{path}: expected JSON, found {error}; make or fetch it again") from None
+    if isinstance(found, dict) and "sha256" in found:
+        body = {key: value for key, value in found.items() if key != "sha256"}
+        if _sealed(body).encode() != text:
+            raise InputError(
+                f"{path}: expected the bytes that were written, found others (its sha256 does not "
+                f"fit); make or fetch the data again, or remove that entry if you edited it"
+            )
     return _Reader(path).manifest(found)
+
+
+def _sealed(body: Mapping[str, Any]) -> str:
+    """JSON of a manifest with the digest of the rest as its last entry."""
+    digest = hashlib.sha256(json.dumps(body, indent=1).encode()).hexdigest()
+    return json.dumps({**body, "sha256": digest}, indent=1) + "\n"
 
 
 def check_factor_names(names: tuple[str, ...]) -> None:
@@ -113,10 +137,6 @@ def check_factor_names(names: tuple[str, ...]) -> None:
             )
 
 
-def _no_constant(text: str) -> None:
-    raise ValueError(f"the number {text}")
-
-
 class _Reader:
     """Turns parsed JSON into a manifest; each refusal names the file and the entry."""
 
@@ -124,7 +144,7 @@ class _Reader:
         self.path = path
 
     def refuse(self, expected: str, found: object) -> InputError:
-        shown = repr(found)
+        shown = reprlib.repr(found)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return InputError(
             f"{self.path}: expected {expected}, found {shown}; make or fetch the data again"
@@ -145,10 +165,9 @@ class _Reader:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or abs(value) > 1e9
+            or not abs(value) <= MAX_VALUE
         ):
-            raise self.refuse(f"{what} to be a number within 1e9", value)
+            raise self.refuse(f"{what} to be a number within {MAX_VALUE:g}", value)
         return float(value)
 
     def text(self, found: object, key: str, pattern: re.Pattern[str]) -> str:
@@ -186,6 +205,9 @@ class _Reader:
             raise self.refuse(f"format {FORMAT!r}", self.entry(found, "format"))
         if self.entry(found, "version") != VERSION:
             raise self.refuse(f"version {VERSION}", self.entry(found, "version"))
+        known = {"format", "version", "sha256", *(entry.name for entry in fields(Manifest))}
+        if isinstance(found, dict) and (more := set(found) - known):
+            raise self.refuse(f"no other keys than {', '.join(sorted(known))}", sorted(more))
         listed = self.entry(found, "factors")
         if not isinstance(listed, list) or len(listed) > MAX_FACTORS:
             raise self.refuse(f"factors to be a list of at most {MAX_FACTORS}", listed)

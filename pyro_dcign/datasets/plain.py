@@ -1,13 +1,9 @@
 """Labelled images in their plain form: what evaluation runs on, from a FILE.npz or a store."""
 
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -15,11 +11,18 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.datasets.manifest import MAX_SIDE, check_factor_names
+from pyro_dcign.datasets.archive import Array, archive
+from pyro_dcign.datasets.manifest import (
+    MAX_FACTORS,
+    MAX_IMAGES,
+    MAX_SIDE,
+    MAX_VALUE,
+    check_factor_names,
+)
 from pyro_dcign.datasets.resize import resized
 from pyro_dcign.datasets.shard import Block
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes import FactorRange
 
@@ -31,24 +34,6 @@ LIMIT = 40_000
 
 MAX_BYTES = 4 * 2**30
 """Largest array that is read from a file."""
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    ValueError,
-    NotImplementedError,  # a compression that zipfile lacks
-    RuntimeError,  # an encrypted member
-    SyntaxError,  # a header that is no literal
-    MemoryError,
-)
-"""What reading a damaged NumPy archive raises."""
 
 
 @final
@@ -193,78 +178,49 @@ def read_npz(path: Path | str) -> EvaluationSet:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"expected a FILE.npz at {path}, found none; give its path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read(path, archive)
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise _refuse(
-            path, "an undamaged NumPy archive", f"{type(error).__name__} {error}"
-        ) from None
+    with archive(path) as arrays:
+        names = [n.removeprefix("factor_") for n in arrays.names if n.startswith("factor_")]
+        check_factor_names(tuple(names))
+        if len(names) > MAX_FACTORS:
+            raise _refuse(path, f"at most {MAX_FACTORS} factors", f"{len(names)}")
+        images, identity = arrays.take("images"), arrays.take("identity")
+        shape = images.shape
+        if images.dtype != np.uint8 or len(shape) != 3 or shape[1] != shape[2]:
+            raise _refuse(
+                path, "images as uint8 (N, H, H), grey and square", f"{images.dtype} {shape}"
+            )
+        if not 1 <= shape[0] <= MAX_IMAGES or not 1 <= shape[1] <= MAX_SIDE:
+            raise _refuse(path, f"1 to {MAX_IMAGES} images of 1 to {MAX_SIDE} pixels", f"{shape}")
+        if images.bytes > MAX_BYTES:
+            raise _refuse(path, f"at most {MAX_BYTES} bytes of images", f"{images.bytes}")
+        _expect(identity, "iu", shape[0])
+        factors = {}
+        for name in names:
+            array = arrays.take(f"factor_{name}")
+            _expect(array, "fiu", shape[0])
+            values = array.whole()
+            if not (np.abs(values.astype(np.float64)) <= MAX_VALUE).all():
+                raise _refuse(
+                    path, f"finite numbers within {MAX_VALUE:g} in factor_{name}", "others"
+                )
+            factors[name] = torch.from_numpy(values.astype(np.float32))
+        who = identity.whole()
+        if who.max() > np.iinfo(np.int64).max:
+            raise _refuse(path, "identities below 2**63", f"{who.max()}")
+        return EvaluationSet(
+            torch.from_numpy(np.ascontiguousarray(images.whole(MAX_BYTES))),
+            factors,
+            torch.from_numpy(who.astype(np.int64)),
+            {n: FactorRange(float(v.min()), float(v.max())) for n, v in factors.items()},
+        )
 
 
-def _read(path: Path, archive: zipfile.ZipFile) -> EvaluationSet:
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    for name in ("images", "identity"):
-        if name not in members:
-            raise _refuse(path, f"an array {name}", ", ".join(list(members)[:8]) or "none")
-    names = [name.removeprefix("factor_") for name in members if name.startswith("factor_")]
-    check_factor_names(tuple(names))
-    shape, kind = _header(path, archive, members["images"])
-    if kind != np.uint8 or len(shape) != 3 or shape[1] != shape[2]:
-        raise _refuse(path, "images as uint8 (N, H, H), grey and square", f"{kind} {shape}")
-    if shape[0] < 1 or not 1 <= shape[1] <= MAX_SIDE:
-        raise _refuse(path, f"1 or more images of 1 to {MAX_SIDE} pixels", f"{shape}")
-    vectors = {"identity": "iu"} | {f"factor_{name}": "fiu" for name in names}
-    for name, kinds in vectors.items():
-        found, kind = _header(path, archive, members[name])
-        if found != shape[:1] or kind.kind not in kinds:
-            wanted = "whole numbers" if kinds == "iu" else "floats"
-            raise _refuse(path, f"{name} as {shape[0]} {wanted}", f"{kind} {found}")
-    factors = {}
-    for name in names:
-        values = _array(archive, members[f"factor_{name}"]).astype(np.float32)
-        if not np.isfinite(values).all():
-            raise _refuse(path, f"finite numbers in factor_{name}", "NaN or infinity")
-        factors[name] = torch.from_numpy(values)
-    identity = _array(archive, members["identity"])
-    if identity.max() > np.iinfo(np.int64).max:
-        raise _refuse(path, "identities below 2**63", f"{identity.max()}")
-    return EvaluationSet(
-        torch.from_numpy(np.ascontiguousarray(_array(archive, members["images"]))),
-        factors,
-        torch.from_numpy(identity.astype(np.int64)),
-        {n: FactorRange(float(v.min()), float(v.max())) for n, v in factors.items()},
-    )
-
-
-def _header(
-    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
-) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, its size checked against the archive's and the limit."""
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADERS:
-            raise _refuse(path, "npy version 1 or 2", f"{version}")
-        shape, _, kind = _HEADERS[version](file)
-        start = file.tell()
-    if kind.hasobject:
-        raise _refuse(path, f"numbers in {info.filename}", "Python objects")
-    if start + math.prod(shape) * kind.itemsize != info.file_size or min(shape, default=0) < 0:
-        raise _refuse(path, f"{info.filename} to fill its shape {shape}", f"{info.file_size} bytes")
-    if info.file_size > MAX_BYTES:
-        raise _refuse(path, f"at most {MAX_BYTES} bytes in {info.filename}", f"{info.file_size}")
-    return shape, kind
-
-
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    with archive.open(info) as file:
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _expect(array: Array, kinds: str, images: int) -> None:
+    """Raise InputError unless an array holds a number of these kinds for each image."""
+    if array.shape != (images,) or array.dtype.kind not in kinds:
+        wanted = f"{images} {'whole numbers' if kinds == 'iu' else 'floats'}"
+        raise _refuse(array.path, f"{array.name} as {wanted}", f"{array.dtype} {array.shape}")
 
 
 def _refuse(path: Path, expected: str, found: str) -> InputError:
-    return InputError(
-        f"{path}: expected {expected}, found {found}; write it with numpy.savez in the plain form"
-    )
+    return refuse(path, expected, found, "write it with numpy.savez in the plain form")

@@ -1,7 +1,6 @@
 """A shard: minibatches of one type in one safetensors file, one minibatch contiguous."""
 
 import hashlib
-import json
 import math
 import os
 from pathlib import Path
@@ -12,7 +11,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pyro_dcign.datasets.manifest import Shard
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, plain
+from pyro_dcign.files import parse_json
 
 SHARD_BYTES = 32 * 2**20
 SHARD_MINIBATCHES = 64
@@ -68,7 +68,9 @@ def check_header(path: Path, shard: Shard, *, side: int, size: int, factors: int
         header, start = _header(path, length)
     except FileNotFoundError:
         raise _refuse(path, "a shard", "none") from None
-    m = shard.minibatches
+    m, most = shard.minibatches, shard_length(side, size)
+    if m > most:
+        raise _refuse(path, f"at most {most} minibatches a shard", f"{m}")
     expected: dict[str, tuple[str, list[int]]] = {
         "pixels": ("U8", [m, size, side, side]),
         "factors": ("F32", [m, size, factors]),
@@ -76,18 +78,18 @@ def check_header(path: Path, shard: Shard, *, side: int, size: int, factors: int
     }
     for name in header:
         if name not in expected:
-            raise _refuse(path, f"the tensors {', '.join(expected)}", repr(name[:40]))
+            raise _refuse(path, f"the tensors {', '.join(expected)}", ascii(name[:40]))
     spans = []
     for name, (dtype, shape) in expected.items():
         entry = header.get(name)
         if not isinstance(entry, dict):
             raise _refuse(path, f"a tensor {name}", "none")
         if (entry.get("dtype"), entry.get("shape")) != (dtype, shape):
-            found = f"{entry.get('dtype')} {entry.get('shape')}"[:80]
+            found = plain(f"{entry.get('dtype')} {entry.get('shape')}", 80)
             raise _refuse(path, f"{name} as {dtype} {shape}", found)
         span = entry.get("data_offsets")
         if not (isinstance(span, list) and len(span) == 2 and all(type(o) is int for o in span)):
-            raise _refuse(path, f"data_offsets of {name}", str(span)[:80])
+            raise _refuse(path, f"data_offsets of {name}", plain(span, 80))
         if span[1] - span[0] != _SIZES[dtype] * math.prod(shape):
             raise _refuse(path, f"{name} to fill its shape", f"{span}")
         spans.append((span[0], span[1]))
@@ -103,9 +105,9 @@ def _header(path: Path, length: int) -> tuple[dict[str, Any], int]:
         if length < 8 or not 2 <= size <= min(_MAX_HEADER, length - 8):
             raise _refuse(path, "a safetensors header", f"a length of {size}")
         try:
-            header = json.loads(file.read(size))
-        except (ValueError, RecursionError):
-            raise _refuse(path, "a safetensors header in JSON", "something else") from None
+            header = parse_json(file.read(size))
+        except ValueError as error:
+            raise _refuse(path, "a safetensors header in JSON", plain(error, 160)) from None
     if not isinstance(header, dict):
         raise _refuse(path, "a safetensors header", type(header).__name__)
     header.pop("__metadata__", None)

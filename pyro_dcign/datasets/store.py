@@ -1,6 +1,6 @@
 """Typed minibatches on disk: a manifest and safetensors shards of 8-bit images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -22,7 +22,9 @@ from pyro_dcign.scenes import FactorRange
 class Store:
     """A folder of typed minibatches, each of which is one contiguous slice of a shard.
 
-    Opening reads the manifest and the shards' headers, no images; :meth:`verify` reads every byte.
+    Opening reads the manifest and the shards' headers, no images. Before a shard's first image is
+    read, its SHA-256 is compared with the manifest's: damaged images are never trained on.
+
     A folder may hold a plan in place of images (``data make --plan-only``): those that are asked
     for are then rendered into memory, on a GPU where there is one.
 
@@ -50,6 +52,7 @@ class Store:
                     factors=len(self.factors),
                 )
                 self._shards[split, shard.varying].append(shard)
+        self._sound: set[str] = set()
         self._handles: dict[str, Any] = {}
         if is_planned(self.manifest):
             for kind, (shard, rendering) in renderings(self.manifest).items():
@@ -143,50 +146,74 @@ class Store:
                 yield self.minibatch(split, varying, index)
 
     def blocks(self, split: str) -> Iterator[tuple[str, Block]]:
-        """The type and contents of every shard of a split, one in memory at a time."""
+        """The type and contents of every shard of a split, one in memory at a time.
+
+        Raises:
+            InputError: A shard whose bytes are not those that were written.
+        """
         for shard in self._all(split):
-            yield shard.varying, self._block(shard)
+            yield shard.varying, self.block(shard)
+
+    def block(self, shard: Shard) -> Block:
+        """The contents of one shard.
+
+        Raises:
+            InputError: Its bytes are not those that were written.
+        """
+        handle = self._open(shard)
+        return Block(*(handle.get_tensor(name) for name in Block._fields))
 
     def load(self, split: str) -> dict[str, Block]:
-        """All minibatches of each type in memory; a type without any has empty tensors."""
+        """All minibatches of each type in memory; a type without any has empty tensors.
+
+        Raises:
+            InputError: A shard whose bytes are not those that were written, or too little memory.
+        """
         found = {}
         side, size = self.side, self.size
         for varying in self.types:
             shards = self._listed(split, varying)
             if len(shards) == 1:
-                found[varying] = self._block(shards[0])
+                found[varying] = self.block(shards[0])
                 continue
             m = sum(shard.minibatches for shard in shards)
-            whole = Block(
-                torch.empty(m, size, side, side, dtype=torch.uint8),
-                torch.empty(m, size, len(self.factors)),
-                torch.empty(m, size, dtype=torch.int64),
-            )
+            try:
+                whole = Block(
+                    torch.empty(m, size, side, side, dtype=torch.uint8),
+                    torch.empty(m, size, len(self.factors)),
+                    torch.empty(m, size, dtype=torch.int64),
+                )
+            except RuntimeError:  # how PyTorch says that memory is out
+                raise InputError(
+                    f"expected {m * size * side**2 / 1e9:.1f} GB of memory for the {varying} "
+                    f"minibatches of {self.folder}, found less; give a smaller set"
+                ) from None
             start = 0
             for shard in shards:  # filled in place: never twice the set in memory
-                for part, read in zip(whole, self._block(shard), strict=True):
+                for part, read in zip(whole, self.block(shard), strict=True):
                     part[start : start + shard.minibatches] = read
                 start += shard.minibatches
             found[varying] = whole
         return found
 
-    def identities(self, split: str) -> Int64[Tensor, " identities"]:
-        """Everyone who is shown in a split, each once, in order."""
+    def identities(
+        self, split: str, *, without: Collection[str] = ()
+    ) -> Int64[Tensor, " identities"]:
+        """Everyone who is shown in a split, each once, in order; ``without`` these shards."""
         found = [torch.empty(0, dtype=torch.int64)]
         for shard in self._all(split):
-            identity: Tensor = self._open(shard).get_tensor("identity")
-            found.append(identity)
+            if shard.file not in without:
+                identity: Tensor = self._open(shard).get_tensor("identity")
+                found.append(identity)
         everyone: Tensor = torch.cat(found).unique()  # type: ignore[no-untyped-call]
         return everyone
 
     def verify(self) -> list[str]:
         """Names of the shards whose bytes are not those that were written."""
-        return [
-            shard.file
-            for split in SPLITS
-            for shard in self.manifest.shards[split]
-            if digest(self.folder / shard.file) != shard.sha256
-        ]
+        shards = [shard for split in SPLITS for shard in self.manifest.shards[split]]
+        damaged = [s.file for s in shards if digest(self.folder / s.file) != s.sha256]
+        self._sound = {shard.file for shard in shards} - set(damaged)
+        return damaged
 
     def _all(self, split: str) -> list[Shard]:
         return [shard for varying in self.types for shard in self._listed(split, varying)]
@@ -202,6 +229,11 @@ class Store:
     def _open(self, shard: Shard) -> Any:
         if shard.file not in self._handles:
             path = self.folder / shard.file
+            if shard.file not in self._sound and digest(path) != shard.sha256:
+                raise InputError(
+                    f"{path}: expected the bytes that were written, found others (its SHA-256 is "
+                    f"not the manifest's); make or fetch the data again"
+                )
             try:
                 self._handles[shard.file] = safe_open(path, framework="pt")
             except SafetensorError as error:
@@ -209,10 +241,6 @@ class Store:
                     f"{path}: expected safetensors, found {error}; make or fetch the data again"
                 ) from None
         return self._handles[shard.file]
-
-    def _block(self, shard: Shard) -> Block:
-        handle = self._open(shard)
-        return Block(*(handle.get_tensor(name) for name in Block._fields))
 
     def _slice(self, shard: Shard, index: int) -> Minibatch:
         handle = self._open(shard)

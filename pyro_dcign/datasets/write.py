@@ -36,6 +36,7 @@ else:  # Windows has no advisory locks
     fcntl = None  # type: ignore[assignment]
 
 _RECIPE = "recipe.json"
+_DIGESTS = "digests"  # a line a finished shard, as sha256sum writes it
 
 
 @final
@@ -90,6 +91,7 @@ class Writer(AbstractContextManager["Writer"]):
         self.partial = partial_folder(self.folder)
         self._waiting: dict[tuple[str, str], list[Block]] = {}
         self._shards: dict[tuple[str, str], dict[int, Shard]] = {}
+        self._written: set[str] = set()
         self._lock: int | None = None
 
     def __enter__(self) -> "Writer":
@@ -99,10 +101,13 @@ class Writer(AbstractContextManager["Writer"]):
         check_vacant(self.folder)
         recipe = json.dumps(self.recipe, sort_keys=True)
         note = self.partial / _RECIPE
-        if not (self.resume and note.is_file() and note.read_text() == recipe):
+        if not (self.resume and note.is_file() and note.read_bytes() == recipe.encode()):
             for path in self.partial.iterdir():
                 path.unlink()
         note.write_text(recipe)
+        digests = self.partial / _DIGESTS
+        if digests.is_file():
+            self._written = set(digests.read_text(errors="replace").splitlines())
         return self
 
     def __exit__(
@@ -137,10 +142,12 @@ class Writer(AbstractContextManager["Writer"]):
         if not path.is_file():
             return False
         shard = Shard(path.name, varying, minibatches, digest(path), path.stat().st_size)
+        if _line(shard) not in self._written:
+            return False  # damaged since, or half-written: it is rendered again
         try:
             check_header(path, shard, side=self.side, size=self.size, factors=len(self.factors))
         except InputError:
-            return False  # damaged since: it is rendered again
+            return False
         self._place(split, varying, number, shard)
         return True
 
@@ -153,7 +160,10 @@ class Writer(AbstractContextManager["Writer"]):
                 f"found {tuple(block.pixels.shape[1:])}; form them so"
             )
         path = self.partial / shard_name(split, varying, number)
-        self._place(split, varying, number, write_shard(path, varying, block))
+        shard = write_shard(path, varying, block)
+        with (self.partial / _DIGESTS).open("a") as file:
+            file.write(_line(shard) + "\n")
+        self._place(split, varying, number, shard)
 
     def _place(self, split: str, varying: str, number: int, shard: Shard) -> None:
         assert split in SPLITS, split
@@ -252,6 +262,10 @@ def check_vacant(folder: Path) -> None:
             f"expected {folder} to be absent or empty, found it in use; "
             f"give another folder, or remove it first"
         )
+
+
+def _line(shard: Shard) -> str:
+    return f"{shard.sha256}  {shard.file}"
 
 
 def _lock(partial: Path, folder: Path) -> int | None:

@@ -1,7 +1,7 @@
 """Plots of numbers: inferred against true factors, and losses over training."""
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pyro_dcign.calibration import Calibration
 from pyro_dcign.codes import encode
 from pyro_dcign.datasets.plain import EvaluationSet
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, need_file
 from pyro_dcign.figures.mosaic import INK, STYLE, blank, degrees, palette
+from pyro_dcign.files import parse_json
 from pyro_dcign.run import Run
 
 POINTS = 1500
+_MAX_LINE = 65536
+_MAX_NUMBER = 1e15
 
 
 def readings(run: Run, calibration: Calibration, images: EvaluationSet) -> Figure:
@@ -70,22 +73,35 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: Lines that are no records.
     """
+    need_file(path)
     records: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        try:
-            record = json.loads(line)
-            assert {"step", "train", "test"} <= set(record)
-        except (ValueError, AssertionError, TypeError, RecursionError):
-            if number == len(lines) - 1:
-                break
-            raise InputError(
-                f"{path}:{number + 1} is to be a training record; remove the line"
-            ) from None
-        while records and records[-1]["step"] >= record["step"]:
-            records.pop()
-        records.append(record)
+    broken = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(iter(partial(file.readline, _MAX_LINE), ""), 1):
+            if broken:  # and it is not the last
+                raise InputError(f"{path}:{broken} is to be a training record; remove the line")
+            record = _record(line)
+            if record is None:
+                broken = number
+                continue
+            while records and records[-1]["step"] >= record["step"]:
+                records.pop()
+            records.append(record)
     return records
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """The record of a line, or None where it is none."""
+    try:
+        found = parse_json(line)
+        terms = list(found["train"].values())
+        numbers = [found["step"], *found["test"].values(), *(n for t in terms for n in t.values())]
+        whole = all({"reconstruction", "kl"} <= set(term) for term in terms)
+        whole = whole and ("elbo" in found["test"] or not found["test"])
+        whole = whole and all(abs(number) < _MAX_NUMBER for number in numbers)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return found if whole else None
 
 
 def training_curves(records: Sequence[Mapping[str, Any]]) -> Figure:

@@ -4,6 +4,7 @@ The light model has no colours: skin is one tone a person, with white eyeballs a
 """
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from pyro_dcign.errors import need_file, need_folder, refuse
-from pyro_dcign.scenes.morphable import MODES, Morphable, MorphableFaces
+from pyro_dcign.scenes.morphable import (
+    MAX_LENGTH,
+    MAX_TRIANGLES,
+    MODES,
+    Morphable,
+    MorphableFaces,
+    check_model,
+)
 
 NEUTRAL = "generic_neutral_mesh.obj"
 VERTICES = 26_719
@@ -23,6 +31,7 @@ TONE, SPREAD = 0.68, 0.1  # grey value of skin, and its standard deviation
 WHITE, IRIS, PUPIL = 0.82, 0.3, 0.05
 IRIS_ANGLE, PUPIL_ANGLE = 27.0, 11.0  # from an eyeball's axis, in degrees
 MAX_BYTES = 64 * 2**20
+_MAX_LINE = 4096
 
 
 def ict(
@@ -57,7 +66,9 @@ def read_ict(folder: Path) -> Morphable:
     kept = np.concatenate([np.arange(*span) for span in (SKIN, *EYES)])
     digest = hashlib.sha256()
     for path in (folder / NEUTRAL, *names):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        need_file(path)
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     changes = []
     for path in names:
         moved, polygons = read_obj(path)
@@ -70,7 +81,7 @@ def read_ict(folder: Path) -> Morphable:
     number[kept] = np.arange(len(kept))
     shown = number[triangles]
     tone, one = _tones(neutral, kept)
-    return Morphable(
+    model = Morphable(
         mean.astype(np.float32),
         modes.astype(np.float32),
         tone.astype(np.float32),
@@ -79,6 +90,8 @@ def read_ict(folder: Path) -> Morphable:
         AXIS,
         digest.hexdigest(),
     )
+    check_model(folder, model)
+    return model
 
 
 def _tones(
@@ -104,23 +117,28 @@ def read_obj(path: Path) -> tuple[Float64[ndarray, "vertices 3"], Int64[ndarray,
     need_file(path)
     if path.stat().st_size > MAX_BYTES:
         raise refuse(path, f"at most {MAX_BYTES} bytes", path.stat().st_size)
-    positions: list[list[bytes]] = []
+    positions: list[tuple[float, ...]] = []
     faces: list[list[int]] = []
     try:
         with path.open("rb") as file:
-            for line in file:
+            for line in iter(partial(file.readline, _MAX_LINE), b""):
                 word, *rest = line.split() or [b""]
+                if len(line) == _MAX_LINE or len(faces) > MAX_TRIANGLES:
+                    raise ValueError(f"a line of {_MAX_LINE} bytes, or too many polygons")
+                if word == b"v" and len(positions) == VERTICES:
+                    raise ValueError(f"more than {VERTICES} vertices")
                 if word == b"v":
-                    positions.append(rest[:3])
+                    positions.append(tuple(float(text) for text in rest[:3]))
                 elif word == b"f":
-                    corner = [int(text.partition(b"/")[0]) - 1 for text in rest]
+                    corner = [int(text.partition(b"/")[0][:9]) - 1 for text in rest]
                     # A polygon is a fan of triangles.
                     faces.extend([corner[0], *corner[k : k + 2]] for k in range(1, len(corner) - 1))
         vertices = np.array(positions, np.float64)
         triangles = np.array(faces, np.int64).reshape(-1, 3)
     except ValueError as error:
         raise refuse(path, "an undamaged OBJ file", error) from None
-    if vertices.shape != (VERTICES, 3) or not np.isfinite(vertices).all():
+    known = vertices.shape == (VERTICES, 3) and (np.abs(vertices) <= MAX_LENGTH).all()
+    if not known:
         raise refuse(path, f"{VERTICES} vertices of the light model", vertices.shape)
     if not len(triangles) or triangles.min() < 0 or triangles.max() >= VERTICES:
         raise refuse(path, "polygons of these vertices", triangles.shape)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from pyro_dcign.errors import InputError
+from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.heads import Heads
@@ -32,8 +33,11 @@ from pyro_dcign.scenes.render import (
 MODES = 80
 """Most modes of shape, and of tone, that are used: later ones are small."""
 
-MAX_VERTICES = 200_000
-MAX_TRIANGLES = 400_000
+MIN_VERTICES = 4
+MAX_VERTICES = 100_000
+MAX_TRIANGLES = 200_000
+MAX_LENGTH = 1e9
+"""Largest number of a model, in its own unit."""
 
 SHARE = 0.85  # of the frame's height that the mean face fills
 SHAPE_STREAM, TONE_STREAM = 4, 5  # of random words: heads have 1 and 2, chairs 3
@@ -62,6 +66,22 @@ class Morphable:
     triangles: Int64[ndarray, "triangles 3"]
     axis: float
     digest: str
+
+
+def check_model(path: Path, model: Morphable) -> None:
+    """Raise InputError unless a model that was read from this path can be drawn."""
+    if not MIN_VERTICES <= len(model.mean) <= MAX_VERTICES:
+        raise refuse(path, f"{MIN_VERTICES} to {MAX_VERTICES} vertices", len(model.mean))
+    parts = (model.mean, model.modes, model.tone, model.tone_modes)
+    if not all((np.abs(part) <= MAX_LENGTH).all() for part in parts):
+        raise refuse(path, f"finite numbers within {MAX_LENGTH:g}", "others")
+    if not (np.ptp(model.mean, axis=0) > 1e-6 * np.abs(model.mean).max()).all():
+        raise refuse(path, "a face with width, height and depth", "a flat one")
+    corners = model.triangles
+    if not 1 <= len(corners) <= MAX_TRIANGLES or not (
+        corners.min() >= 0 and corners.max() < len(model.mean)
+    ):
+        raise refuse(path, "triangles of these vertices", f"{corners.shape}")
 
 
 @final

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pyro_dcign.datasets.manifest import MAX_IMAGES
 from pyro_dcign.datasets.readers.pictures import picture
-from pyro_dcign.datasets.readers.source import MAX_IMAGES, Column, Grey, Source
+from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import need_folder, refuse
 
 STEPS = 31
@@ -39,6 +40,8 @@ def source(path: Path) -> Iterator[Source]:
             step = -(-turn * STEPS // 360)  # the smallest k whose 360 / 31 · k is not below
             if int(360 * step / STEPS) != turn or up > 90:
                 raise refuse(file, "an azimuth of 360 / 31 · k", f"t{turn:03d} p{up:03d}")
+            if len(files) == MAX_IMAGES:
+                raise refuse(path, f"at most {MAX_IMAGES} pictures", "more")
             files.append(file)
             who.append(number)
             azimuth.append(360 / STEPS * (step if step <= STEPS // 2 else step - STEPS))
@@ -47,8 +50,6 @@ def source(path: Path) -> Iterator[Source]:
         raise refuse(
             path, "folders <chair>/renders of pictures", "none", "give the folder rendered_chairs"
         )
-    if len(files) > MAX_IMAGES:
-        raise refuse(path, f"at most {MAX_IMAGES} pictures", len(files))
 
     def read(start: int, stop: int) -> Grey:
         assert stop == start + 1

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.datasets.readers.archive import archive, take
+from pyro_dcign.datasets.archive import archive
+from pyro_dcign.datasets.manifest import MAX_IMAGES, MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import refuse
 
@@ -17,15 +18,15 @@ FACTORS = ("color", "shape", "scale", "orientation", "x", "y")
 def source(path: Path) -> Iterator[Source]:
     """The published dsprites_ndarray_….npz; orientation in degrees, full circle."""
     with archive(path) as arrays:
-        images = take(path, arrays, "imgs")
+        images = arrays.take("imgs")
         images.expect("ub", (None, 64, 64))
-        table = take(path, arrays, "latents_values")
+        table = arrays.take("latents_values")
         table.expect("f", (images.shape[0], len(FACTORS)))
-        if images.dtype.itemsize != 1 or not images.shape[0]:
-            raise refuse(path, "1 or more imgs of one byte a pixel", images.dtype)
+        if images.dtype.itemsize != 1 or not 1 <= images.shape[0] <= MAX_IMAGES:
+            raise refuse(path, f"1 to {MAX_IMAGES} imgs of one byte a pixel", images.shape)
         values = dict(zip(FACTORS, table.whole().T.astype(np.float64), strict=True))
-        if not all(np.isfinite(column).all() for column in values.values()):
-            raise refuse(path, "finite numbers in latents_values", "NaN or infinity")
+        if not all((np.abs(column) <= MAX_VALUE).all() for column in values.values()):
+            raise refuse(path, f"numbers within {MAX_VALUE:g} in latents_values", "others")
         # 0 and 360 degrees are both in the set, the same picture twice.
         turned = np.round(np.degrees(values["orientation"]), 6) % 360
         columns = {

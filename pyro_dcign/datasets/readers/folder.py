@@ -2,20 +2,30 @@
 
 import csv
 import math
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyro_dcign.datasets.manifest import MAX_FACTORS, MAX_SIDE, check_factor_names
-from pyro_dcign.datasets.readers.forming import MAX_VALUE
+from pyro_dcign.datasets.manifest import (
+    MAX_FACTORS,
+    MAX_SIDE,
+    MAX_VALUE,
+    check_factor_names,
+)
 from pyro_dcign.datasets.readers.pictures import picture
 from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import need_folder, refuse
 
 TABLE = "factors.csv"
-MAX_ROWS = 2_000_000
+MAX_ROWS = 1_000_000
+MAX_BYTES = 256 * 2**20
+_MAX_LINE = 65536
 _MEND = "mend the table"
 
 
@@ -29,46 +39,53 @@ def source(path: Path) -> Iterator[Source]:
     """
     need_folder(path)
     files, who, values = _table(path)
-    first = picture(files[0])
+    first = picture(path / files[0])
 
     def read(start: int, stop: int) -> Grey:
-        found = picture(files[start])
+        found = picture(path / files[start])
         assert stop == start + 1
         return found
 
     yield Source(
-        {name: Column(np.array(column)) for name, column in values.items()},
-        np.array(who, np.int64),
+        {name: Column(column) for name, column in values.items()},
+        who,
         tuple(values),
         side=min(*first.shape[1:], MAX_SIDE),
         read=read,
     )
 
 
-def _table(folder: Path) -> tuple[list[Path], list[int], dict[str, list[float]]]:
+def _table(
+    folder: Path,
+) -> tuple[list[str], NDArray[np.int64], dict[str, NDArray[np.float64]]]:
     path = folder / TABLE
     if not path.is_file():
         raise refuse(folder, f"a table {TABLE}", "none", "write one: file,identity,azimuth,…")
+    if path.stat().st_size > MAX_BYTES:
+        raise refuse(path, f"at most {MAX_BYTES} bytes", path.stat().st_size, "split it")
     root = folder.resolve()
-    files: list[Path] = []
-    who: list[int] = []
+    files: list[str] = []
+    who = array("q")
     known: dict[str, int] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as opened:
-            lines = csv.reader(opened, strict=True)
+            lines = _lines(opened)
             head = [name.strip() for name in next(lines, [])]
             names = tuple(name for name in head if name not in ("file", "identity"))
             if sorted(head) != sorted({*head, "file", "identity"}) or len(names) > MAX_FACTORS:
                 raise refuse(path, "columns file, identity and factors", ",".join(head), _MEND)
             check_factor_names(names)
-            values: dict[str, list[float]] = {name: [] for name in names}
+            values = {name: array("d") for name in names}
             for number, line in enumerate(lines, 2):
-                if len(line) != len(head) or number > MAX_ROWS:
+                if number > MAX_ROWS + 1:
+                    raise refuse(path, f"at most {MAX_ROWS} pictures", "more", "split it")
+                if len(line) != len(head):
                     raise refuse(
                         path, f"{len(head)} columns", f"{len(line)} in line {number}", _MEND
                     )
                 row = dict(zip(head, line, strict=True))
-                files.append(_inside(path, root, row["file"].strip(), number))
+                _check_inside(path, root, row["file"].strip(), number)
+                files.append(row["file"].strip())
                 who.append(known.setdefault(row["identity"].strip(), len(known)))
                 for name in names:
                     values[name].append(_number(path, row[name], name, number))
@@ -76,18 +93,29 @@ def _table(folder: Path) -> tuple[list[Path], list[int], dict[str, list[float]]]
         raise refuse(path, "a table of comma-separated text in UTF-8", error, _MEND) from None
     if not files:
         raise refuse(path, "1 or more pictures", "none", _MEND)
-    return files, who, values
+    columns = {name: np.frombuffer(column) for name, column in values.items()}
+    return files, np.frombuffer(who, np.int64), columns
 
 
-def _inside(path: Path, root: Path, name: str, number: int) -> Path:
-    """The picture's path, which must not leave the folder, not even by a link."""
+def _lines(opened: TextIO) -> Iterator[list[str]]:
+    """The fields of each line; one by one, as a quoted line end would let a record grow."""
+    for line in iter(partial(opened.readline, _MAX_LINE), ""):
+        if len(line) == _MAX_LINE:
+            raise csv.Error(f"a line of {_MAX_LINE} characters or more")
+        yield next(csv.reader([line], strict=True))
+
+
+def _check_inside(path: Path, root: Path, name: str, number: int) -> None:
+    """Raise InputError if a picture's path leaves the folder, be it by a link, or is too long."""
     plain = PurePosixPath(name)
-    if not name or "\0" in name or plain.is_absolute() or ".." in plain.parts:
+    try:
+        inside = bool(name) and not plain.is_absolute() and ".." not in plain.parts
+        inside = inside and len(name) < 1024 and all(len(p.encode()) < 256 for p in plain.parts)
+        inside = inside and (root / plain).resolve().is_relative_to(root)
+    except (ValueError, OSError, RuntimeError):  # a zero byte, too long a name, a circle of links
+        inside = False
+    if not inside:
         raise refuse(path, "paths within the folder", f"{name!r} in line {number}", _MEND)
-    found = (root / plain).resolve()
-    if not found.is_relative_to(root):
-        raise refuse(path, "paths within the folder", f"{name!r} in line {number}", _MEND)
-    return found
 
 
 def _number(path: Path, text: str, name: str, number: int) -> float:

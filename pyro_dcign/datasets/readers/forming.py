@@ -8,11 +8,9 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from pyro_dcign.code import INTRINSIC
+from pyro_dcign.datasets.manifest import MAX_VALUE
 from pyro_dcign.datasets.readers.source import Source
 from pyro_dcign.errors import InputError
-
-MAX_VALUE = 1e9
-"""Largest value of a factor that a store holds."""
 
 _LIMIT = 2**62  # of a combined code
 _TRIES = 20  # anchors for each minibatch that is wanted, where values are matched loosely

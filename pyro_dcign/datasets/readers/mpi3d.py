@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.datasets.readers.archive import archive, take
+from pyro_dcign.datasets.archive import archive
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey, grid
 from pyro_dcign.errors import refuse
 
@@ -26,7 +26,7 @@ GRID = {
 def source(path: Path) -> Iterator[Source]:
     """mpi3d_toy.npz, mpi3d_realistic.npz or mpi3d_real.npz."""
     with archive(path) as arrays:
-        images = take(path, arrays, "images")
+        images = arrays.take("images")
         images.expect("u", (None, 64, 64, 3))
         axes = grid(GRID)
         if images.dtype != np.uint8 or images.shape[0] != len(axes["color"]):

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.datasets.manifest import MAX_SIDE
-from pyro_dcign.datasets.readers.archive import archive, take
-from pyro_dcign.datasets.readers.forming import MAX_VALUE
-from pyro_dcign.datasets.readers.source import Column, Source
+from pyro_dcign.datasets.archive import archive
+from pyro_dcign.datasets.manifest import (
+    MAX_FACTORS,
+    MAX_IMAGES,
+    MAX_SIDE,
+    MAX_VALUE,
+    check_factor_names,
+)
+from pyro_dcign.datasets.readers.source import BLOCK_BYTES, MAX_PICTURE, Column, Source
 from pyro_dcign.errors import refuse
 
 
@@ -17,28 +22,37 @@ from pyro_dcign.errors import refuse
 def source(path: Path) -> Iterator[Source]:
     """A FILE.npz in the plain form of the specification; every factor is an extrinsic one."""
     with archive(path) as arrays:
-        images = take(path, arrays, "images")
+        images = arrays.take("images")
         images.expect("u", (None, None, None))
         n, height, width = images.shape
-        if images.dtype != np.uint8 or not n or not 1 <= min(height, width) <= MAX_SIDE:
-            raise refuse(path, f"images as uint8, 1 to {MAX_SIDE} pixels a side", images.shape)
-        identity = take(path, arrays, "identity")
+        sides = min(height, width) >= 1 and max(height, width) <= MAX_PICTURE
+        if images.dtype != np.uint8 or not 1 <= n <= MAX_IMAGES or not sides:
+            raise refuse(
+                path,
+                f"1 to {MAX_IMAGES} images as uint8, 1 to {MAX_PICTURE} pixels a side",
+                f"{images.dtype} {images.shape}",
+            )
+        identity = arrays.take("identity")
         identity.expect("iu", (n,))
         columns = {}
-        for name, array in arrays.items():
-            if name.startswith("factor_"):
-                array.expect("fiu", (n,))
-                values = array.whole().astype(np.float64)
-                if not (np.abs(values) <= MAX_VALUE).all():
-                    raise refuse(path, f"numbers within {MAX_VALUE:g} in {name}", "others")
-                # As a store holds them: what is equal there is equal here.
-                rounded = values.astype(np.float32).astype(np.float64)
-                columns[name.removeprefix("factor_")] = Column(rounded)
+        names = [name for name in arrays.names if name.startswith("factor_")]
+        if len(names) > MAX_FACTORS:
+            raise refuse(path, f"at most {MAX_FACTORS} factors", len(names))
+        check_factor_names(tuple(name.removeprefix("factor_") for name in names))
+        for name in names:
+            array = arrays.take(name)
+            array.expect("fiu", (n,))
+            values = array.whole().astype(np.float64)
+            if not (np.abs(values) <= MAX_VALUE).all():
+                raise refuse(path, f"numbers within {MAX_VALUE:g} in {name}", "others")
+            # As a store holds them: what is equal there is equal here.
+            rounded = values.astype(np.float32).astype(np.float64)
+            columns[name.removeprefix("factor_")] = Column(rounded)
         yield Source(
             columns,
             identity.whole().astype(np.int64),
             tuple(columns),
             side=min(height, width, MAX_SIDE),
             read=images.rows,
-            block=max(1, 2**24 // (height * width)),
+            block=max(1, BLOCK_BYTES // (height * width)),
         )

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_dcign.datasets.readers.source import MAX_IMAGES, Column, Grey, Source
-from pyro_dcign.errors import need_folder, refuse
+from pyro_dcign.datasets.manifest import MAX_IMAGES
+from pyro_dcign.datasets.readers.source import BLOCK_BYTES, MAX_PICTURE, Column, Grey, Source
+from pyro_dcign.errors import need_file, need_folder, refuse
 
 MAGIC: dict[int, np.dtype[Any]] = {507333717: np.dtype("u1"), 507333716: np.dtype("<i4")}
 PARTS = ("training", "testing")
@@ -43,10 +44,12 @@ def source(path: Path) -> Iterator[Source]:
                         "none",
                         "fetch and unpack (gunzip) all six files",
                     )
+                need_file(found[part, what])
                 file = stack.enter_context(found[part, what].open("rb"))
                 opened[what] = (found[part, what], file, *_header(found[part, what], file))
             dat_path, dat, kind, shape = opened["dat"]
-            if kind != np.uint8 or len(shape) != 4 or shape[1] != 2 or shape[2] != shape[3]:
+            pairs = len(shape) == 4 and shape[1] == 2 and shape[2] == shape[3] <= MAX_PICTURE
+            if kind != np.uint8 or not pairs:
                 raise refuse(dat_path, "pairs of square images as uint8", f"{kind} {shape}")
             n = shape[0]
             category = _table(*opened["cat"], shape=(n,))
@@ -72,19 +75,20 @@ def source(path: Path) -> Iterator[Source]:
             ("azimuth", "elevation", "light"),
             side=pictures[0][4],
             read=read,
-            block=64,
+            block=max(1, BLOCK_BYTES // pictures[0][4] ** 2),
             test=np.concatenate(tests),
         )
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Type and shape, checked against the file's size."""
-    head = np.frombuffer(file.read(8), "<i4")
-    if len(head) < 2 or int(head[0]) not in MAGIC or not 1 <= head[1] <= 4:
+    head = np.frombuffer(file.read(8).ljust(8, b"\0"), "<i4")
+    if int(head[0]) not in MAGIC or not 1 <= head[1] <= 4:
         raise refuse(path, f"a magic number of {' or '.join(map(str, MAGIC))}", head.tolist())
     kind, dimensions = MAGIC[int(head[0])], int(head[1])
-    sizes = np.frombuffer(file.read(4 * max(3, dimensions)), "<i4")[:dimensions].tolist()
-    if len(sizes) < dimensions or not all(0 < size <= MAX_IMAGES for size in sizes):
+    listed = file.read(4 * max(3, dimensions)).ljust(4 * max(3, dimensions), b"\0")
+    sizes = np.frombuffer(listed, "<i4")[:dimensions].tolist()
+    if not all(0 < size <= MAX_IMAGES for size in sizes):
         raise refuse(path, f"{dimensions} sizes", sizes)
     expected = file.tell() + math.prod(sizes) * kind.itemsize
     if path.stat().st_size != expected:
@@ -102,7 +106,7 @@ def _table(
 ) -> NDArray[Any]:
     if kind.kind != "i" or found != shape:
         raise refuse(path, f"whole numbers {shape}", f"{kind} {found}")
-    return np.frombuffer(file.read(), kind).reshape(shape)
+    return np.frombuffer(file.read(math.prod(shape) * kind.itemsize), kind).reshape(shape)
 
 
 def _picture(pictures: Sequence[tuple[Path, BinaryIO, int, int, int]], number: int) -> NDArray[Any]:

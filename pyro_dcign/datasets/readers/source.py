@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 Grey = UInt8[ndarray, "images height width"]
 
-MAX_IMAGES = 5_000_000
-"""Most images of a set."""
-
 MAX_PICTURE = 8192
-"""Largest height or width of a picture, in pixels."""
+"""Largest height or width of the images of a set, in pixels; a store's are smaller."""
+
+BLOCK_BYTES = 2**24
+"""Most bytes of images that a source reads at once, unless one image is larger."""
 
 
 @dataclass(frozen=True)
