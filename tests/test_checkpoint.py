@@ -32,9 +32,6 @@ from pyro_dcign.checkpoint import (
 from pyro_dcign.errors import InputError
 from pyro_dcign.train import Trainer
 
-PLACES = int(os.environ.get("DCIGN_PLACES", "60"))
-"""Places at which a checkpoint is damaged; the long version takes 1000."""
-
 
 @pytest.fixture(scope="module")
 def run(store, tmp_path_factory):
@@ -69,11 +66,11 @@ def damages(path: Path, draw: random.Random) -> str:
     return f"{path.name} at {place}"
 
 
-def test_damage_at_any_place_is_found_and_the_checkpoint_before_is_used(copy) -> None:
+@pytest.mark.parametrize("places", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_damage_at_any_place_is_found_and_the_checkpoint_before_is_used(places, copy) -> None:
     draw, whole = random.Random(0), {p.name: p.read_bytes() for p in newest(copy).iterdir()}
     assert set(whole) == {*FILES, MANIFEST}
-    for _ in range(PLACES):
-        # small files first: most bytes are in the tensors
+    for _ in range(places):
         name = draw.choice(sorted(whole))
         place = damages(newest(copy) / name, draw)
         with pytest.warns(UserWarning, match="step-000000040 is damaged and is skipped"):

@@ -19,8 +19,6 @@ from safetensors.torch import load_file
 from pyro_dcign.checkpoint import newest_checkpoint
 
 HERE = Path(__file__).parent
-KILLS = int(os.environ.get("DCIGN_KILLS", "8"))
-"""Fits that are killed; the long version takes 200."""
 SETTINGS = {
     "preset": "small",
     "side": 16,
@@ -102,19 +100,22 @@ def parameters(folder: Path) -> torch.Tensor:
     return torch.cat([read[name].flatten() for name in sorted(read)])
 
 
-def test_killed_at_any_moment_a_run_ends_as_the_uninterrupted_one(fits, begin, tmp_path) -> None:
+@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_a_run_ends_as_the_uninterrupted_one(
+    kills, fits, begin, tmp_path
+) -> None:
     began = time.monotonic()
     assert fits.run(begin("whole")) == 0
     span, wanted, killed, runs = time.monotonic() - began, parameters(tmp_path / "whole"), 0, 0
     draw = random.Random(0)
-    while killed < KILLS:
+    while killed < kills:
         runs += 1
         folder, words = tmp_path / f"run{runs}", begin(f"run{runs}")
         while True:
             # as make fit does: a folder with a config is gone on with
             fit = fits.start(go_on(folder) if (folder / "config.toml").exists() else words)
             time.sleep(draw.uniform(0, span / 3))
-            if killed < KILLS:
+            if killed < kills:
                 with suppress(ProcessLookupError):  # it has ended by itself
                     os.kill(fit, signal.SIGKILL)
             status = fits.status()
