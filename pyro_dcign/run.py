@@ -1,7 +1,6 @@
 """A run: one directory with a configuration, a graphics code, networks and what came of them."""
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -216,8 +215,10 @@ def _factor_range(name: str, found: Any) -> FactorRange:
         raise ValueError(f"factor {name!r} has to have low, high, values and period only")
     values = [found.get("low"), found.get("high"), *found.get("values", ())]
     values += [found["period"]] if "period" in found else []
-    numbers = [float(n) for n in values if isinstance(n, int | float) and math.isfinite(n)]
+    numbers = [float(n) for n in values if isinstance(n, int | float) and abs(n) <= 1e9]
     if len(numbers) != len(values):
-        raise ValueError(f"factor {name!r} has to have finite numbers")
+        raise ValueError(f"factor {name!r} has to have numbers within 1e9")
     period = numbers.pop() if "period" in found else None
+    if numbers[0] > numbers[1] or (period is not None and period <= 0):
+        raise ValueError(f"factor {name!r} has to have low up to high, and a positive period")
     return FactorRange(numbers[0], numbers[1], tuple(numbers[2:]), period)

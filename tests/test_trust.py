@@ -120,3 +120,32 @@ def test_a_config_that_names_other_places_reads_nothing_there(store, tmp_path, c
     assert "expected manifest.json in /etc" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
     shutil.rmtree(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "low = 1" + "0" * 400,
+        "low = nan",
+        "low = 200.0",
+        "period = -1.0",
+        "period = 0",
+        "low = '1'",
+        "colour = 1.0",
+        "values = 3",
+    ],
+    ids=lambda line: line[:14],
+)
+def test_a_config_with_an_absurd_range_is_refused_in_one_line(
+    line, store, tmp_path, capsys
+) -> None:
+    run = trained(tmp_path / "run", store, dataclasses.replace(TINY, preset="small"))
+    write_run_config(run)
+    path = run.folder / "config.toml"
+    lines = [
+        x for x in path.read_text().split("\n") if not x.startswith(line.partition(" ")[0] + " =")
+    ]
+    lines.insert(lines.index("[factors.azimuth]") + 1, line)
+    path.write_text("\n".join(lines))
+    assert status("evaluate", run.folder) == 2
+    assert "is to be a run's config" in capsys.readouterr().err
