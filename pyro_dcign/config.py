@@ -163,7 +163,7 @@ def _problem(key: str, value: Any) -> str | None:
         if not (good and value and min(value) >= 1 and max(value) <= 4096 and len(value) <= 16):
             return f"{key}: expected a list of 1 to 16 positive whole numbers, got {value!r}"
         return None
-    if wanted is float and type(value) is int:
+    if wanted is float and type(value) is int and abs(value) < 2**53:
         value = float(value)
     if type(value) is not wanted:
         return f"{key}: expected {wanted.__name__}, got {value!r}"

@@ -13,11 +13,14 @@ import pytest
 import torch
 from fuzzing import in_json, in_mat, in_png, in_safetensors, in_text, in_zip
 from PIL import Image
+from safetensors.torch import save_file
 from test_morphable import write_2009, write_2017, write_ict
 from test_store import FACTORS, made
+from tiny import TINY
 from toy_run import toy_run
 
 from pyro_dcign.calibration import read_calibration
+from pyro_dcign.checkpoint import load_parameters
 from pyro_dcign.compare import COLUMNS, _kept
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.plain import read_npz
@@ -31,6 +34,8 @@ from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
 from pyro_dcign.figures import read_metrics, training_curves
 from pyro_dcign.rerender import read_picture
+from pyro_dcign.run import build, open_run, write_run_config
+from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_ict
 from pyro_dcign.scenes.morphable import MorphableFaces
@@ -214,7 +219,30 @@ class _Patch:
 
 
 _patch = _Patch()
+
+
+def a_run(folder):
+    factors = {"azimuth": FactorRange(-80, 80), "light": FactorRange(0, 360, (), 360)}
+    run = build(folder, TINY, factors)
+    write_run_config(run)
+    held = {name: tensor.contiguous() for name, tensor in run.modules.state_dict().items()}
+    save_file(held, folder / "parameters.safetensors")
+
+
+def opened(folder, _=None):
+    run = open_run(folder)
+    load_parameters(run)
+    return run
+
+
 READERS = {
+    "config": fuzzing.Reader(a_run, opened, files=("config.toml",), edits={".toml": [in_text]}),
+    "parameters": fuzzing.Reader(
+        a_run,
+        opened,
+        files=("parameters.safetensors",),
+        edits={".safetensors": [in_safetensors]},
+    ),
     "store": fuzzing.Reader(
         store,
         whole_store,
