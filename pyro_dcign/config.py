@@ -34,6 +34,7 @@ class Config:
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         num_particles: Draws of each code for the ELBO's estimate.
         learning_rate: Adam's, with betas (0.9, 0.99).
+        warmup: First steps, over which the learning rate rises from 0 (paper: none).
         decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
         steps: Updates of the parameters.
         minibatches: Typed minibatches in each update.
@@ -63,6 +64,7 @@ class Config:
     elbo: str = "Trace_ELBO"
     num_particles: int = 1
     learning_rate: float = 5e-4
+    warmup: int = 0
     decay: float = 0.0
     steps: int = 50_000
     minibatches: int = 1
@@ -100,6 +102,7 @@ PRESETS: dict[str, Config] = {
         start="principal",
         ratio="1:1",
         learning_rate=1e-3,
+        warmup=100,
         decay=0.5,
         steps=9000,
         checkpoint_every=2000,
@@ -130,6 +133,7 @@ _AT_LEAST = {
     "evaluate_every": 1,
     "checkpoint_every": 1,
     "strength": 0.0,
+    "warmup": 0,
     "decay": 0.0,
 }
 _AT_MOST = {

@@ -18,7 +18,7 @@ from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import Images, intensities
 from pyro_dcign.processes import Processes
 from pyro_dcign.run import Run, handler_of, precision_of
-from pyro_dcign.start import start_principal
+from pyro_dcign.start import start_at_mean, start_principal
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
 
@@ -140,6 +140,7 @@ class Trainer:
             if own := processes.own_random(random):
                 set_random_state(own, run.device)
         elif config.start == "principal":
+            start_at_mean(run, self.feed)
             start_principal(run, self.feed)
         processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
@@ -166,9 +167,9 @@ class Trainer:
                     for every in (config.evaluate_every, config.checkpoint_every)
                 ),
             ]
-            draws = self.feed.draw(
-                min(*edges, self.step + self.block) - self.step, config.minibatches
-            )
+            # The rate is a block's, so while it rises blocks are short.
+            block = self.block if self.step >= config.warmup else min(self.block, 10)
+            draws = self.feed.draw(min(*edges, self.step + block) - self.step, config.minibatches)
             self._set_learning_rate()
             history = self.processes.gather(self.steps(self.processes.share(draws)))
             self.step += len(history)
@@ -185,6 +186,8 @@ class Trainer:
         config = self.run.config
         left = (config.steps - self.step) / config.steps
         rate = config.learning_rate * (min(1.0, left / config.decay) if config.decay else 1.0)
+        if self.step < config.warmup:
+            rate *= (self.step + 1) / config.warmup
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(rate)
