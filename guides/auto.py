@@ -1,7 +1,6 @@
 """A guide without an encoder: Pyro's AutoGuide, fitted to the very images asked for."""
 
 import pyro
-import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.infer import Trace_ELBO
@@ -9,6 +8,7 @@ from pyro.infer.autoguide import AutoNormal
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import sample_diagonal
 from pyro_dcign.minibatch import Images
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Encoder
@@ -75,7 +75,4 @@ class Auto(nn.Module):
         if kept is None or kept[1] != version or not torch.equal(kept[0], images):
             self.kept = kept = (images.clone(), version, *self._fit(images))
         _, _, loc, scale = kept
-        with pyro.plate("images", len(images), dim=-1):
-            for name, where in self.code.slices().items():
-                site = dist.Normal(loc[:, where], scale[:, where], validate_args=False)
-                pyro.sample(name, site.to_event(1))
+        sample_diagonal(self.code, loc, scale)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_dcign.clamp import Active, loc_scale
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import Diagonal, Share
 
 
 def donors(
@@ -77,17 +78,24 @@ class Exchange(Messenger):
         self.donor = None
         return super().__enter__()
 
-    def _exchange(self, site: str, z: Tensor) -> Tensor:
-        active = self.active[..., self.code.index(site)]
-        groups = z.unflatten(0, (active.numel(), -1))
+    def _exchange(self, mask: Bool[Tensor, "groups _"], z: Tensor) -> Tensor:
+        groups = z.unflatten(0, (len(mask), -1))
         if self.donor is None:  # one donor for all sites of a run of the guide
             self.donor = donors(groups.shape[0], groups.shape[1], z.device)
-        return exchange(groups, active.view(-1, 1, 1), self.donor).flatten(0, 1)
+        return exchange(groups, mask.unsqueeze(1), self.donor).flatten(0, 1)
+
+    def _exchanged(self, whole: Diagonal) -> Diagonal:
+        mask = self.code.active_latents(self.active)
+        return Diagonal(self.code, *(self._exchange(mask, z) for z in (whole.loc, whole.scale)))
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] not in self.code.factors or msg["is_observed"]:
             return
+        if isinstance(msg["fn"], Share):
+            msg["fn"] = msg["fn"].whole.once(self, self._exchanged).share(msg["name"])
+            return
         fn, event = loc_scale(msg["fn"], msg["name"], "use --clamp mean with --clamp-on draw")
         arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
-        arguments |= {n: self._exchange(msg["name"], arguments[n]) for n in ("loc", "scale")}
+        mask = self.active[..., self.code.index(msg["name"])].reshape(-1, 1)
+        arguments |= {n: self._exchange(mask, arguments[n]) for n in ("loc", "scale")}
         msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)

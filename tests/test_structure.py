@@ -14,6 +14,7 @@ ORDER = [
     "scenes",
     "datasets",
     "networks",
+    "diagonal",
     "model",
     "guide",
     "clamp",
