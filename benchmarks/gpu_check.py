@@ -58,6 +58,7 @@ def against(name, ours, plain, inputs, dtype):
 
 
 def kernels():
+    from pyro_dcign import diagonal
     from pyro_dcign.kernels.densities import bernoulli_log_prob, normal_log_prob
     from pyro_dcign.kernels.first import first
     from pyro_dcign.kernels.fold import fold
@@ -126,7 +127,13 @@ def kernels():
         [draw(20, 1, 150, 150) * 5],
         torch.float32,
     )
-    active = torch.tensor([[True, False], [False, True]], device="cuda")[:, 0]
+    noise = draw(20, 197)
+
+    def drawn(loc, scale):
+        return torch.cat([x.flatten() for x in diagonal.draw(loc, scale, noise.to(loc))])
+
+    against("draw", drawn, drawn, [loc, scale], torch.float32)  # float64 takes the plain path
+    active = torch.tensor([[True, False], [False, True]], device="cuda")[:, :1].expand(-1, 197)
     for to in ("mean", "first"):
         against(
             f"clamp {to}",
@@ -135,7 +142,7 @@ def kernels():
             ),
             lambda m, s, to=to: torch.cat(
                 [
-                    clamp(t.unflatten(0, (2, 10)), active.view(2, 1, 1), to=to).flatten(0, 1)
+                    clamp(t.unflatten(0, (2, 10)), active.unsqueeze(1), to=to).flatten(0, 1)
                     for t in (m, s)
                 ]
             ),

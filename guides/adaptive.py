@@ -1,13 +1,12 @@
 """A published rival of the clamp that is told no factor: it finds out what two images share."""
 
-import pyro
-import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.clamp import Active
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import sample_diagonal
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import Encoder, linear_head
 
@@ -57,7 +56,4 @@ class Adaptive(nn.Module):
             groups = self.groups.numel() // len(self.code.factors)
             loc, scale = (part.unflatten(0, (groups, -1)) for part in (loc, scale))
             loc, scale = (part.flatten(0, 1) for part in pair(loc, scale))
-        with pyro.plate("images", len(images), dim=-1):
-            for name, where in self.code.slices().items():
-                site = dist.Normal(loc[:, where], scale[:, where], validate_args=False)
-                pyro.sample(name, site.to_event(1))
+        sample_diagonal(self.code, loc, scale)

@@ -16,6 +16,7 @@ from pyro.infer.autoguide import (
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import sample_diagonal
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Images
 from pyro_dcign.model import Model
@@ -119,15 +120,12 @@ class Auto(nn.Module):
         if kept is None or kept[1] != version or not torch.equal(kept[0], images):
             self.kept = kept = (images.clone(), version, self._fits(images))
         loc, root = kept[2]
+        if issubclass(self.kind, INDEPENDENT):
+            return sample_diagonal(self.code, loc, root.diagonal(dim1=-2, dim2=-1))
         noise: list[Tensor] = []
         with pyro.plate("images", len(images), dim=-1):
             for name, where in self.code.slices().items():
                 centre, own = loc[:, where], root[:, where, where]
-                if issubclass(self.kind, INDEPENDENT):
-                    scale = own.diagonal(dim1=-2, dim2=-1)
-                    site = dist.Normal(centre, scale, validate_args=False).to_event(1)
-                    pyro.sample(name, site)
-                    continue
                 if noise:
                     before = torch.cat(noise, -1).unsqueeze(-1)
                     centre = centre + (root[:, where, : where.start] @ before).squeeze(-1)

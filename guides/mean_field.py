@@ -1,11 +1,10 @@
 """The paper's guide: a normal with diagonal covariance."""
 
-import pyro
-import pyro.distributions as dist
 import torch
 from torch import nn
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import sample_diagonal
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import Encoder, linear_head
 
@@ -30,8 +29,4 @@ class MeanField(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             loc = self.loc(features)
             scale = (self.log_variance(features) / 2).exp()
-        with pyro.plate("images", len(images), dim=-1):
-            scales = self.code.split(scale)
-            for name, part in self.code.split(loc).items():
-                site = dist.Normal(part, scales[name], validate_args=False)
-                pyro.sample(name, site.to_event(1))
+        sample_diagonal(self.code, loc, scale)

@@ -1,11 +1,10 @@
 """The encoder proposes, a few steps of SVI for each image improve."""
 
-import pyro
-import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import sample_diagonal
 from pyro_dcign.minibatch import Images
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Encoder, linear_head
@@ -65,7 +64,4 @@ class SemiAmortised(nn.Module):
         better = self.improve(images, loc, log_scale)
         moved = zip((loc, log_scale), better, strict=True)
         loc, log_scale = (start + (end - start).detach() for start, end in moved)
-        with pyro.plate("images", len(images), dim=-1):
-            for name, where in self.code.slices().items():
-                site = dist.Normal(loc[:, where], log_scale[:, where].exp(), validate_args=False)
-                pyro.sample(name, site.to_event(1))
+        sample_diagonal(self.code, loc, log_scale.exp())

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import Diagonal, Share
 from pyro_dcign.errors import InputError
 from pyro_dcign.kernels import usable
 
@@ -73,6 +74,30 @@ def clamp(
         )
     held: Tensor = _MeanPull.apply(z, active, strength, to)
     return held
+
+
+def _clamp_rows(z: Tensor, mask: Bool[Tensor, "groups _"], **options: Any) -> Tensor:
+    """Clamp each of several minibatches in a row."""
+    groups = z.unflatten(0, (len(mask), -1))
+    return clamp(groups, mask.unsqueeze(1), **options).flatten(0, 1)
+
+
+def clamp_both(
+    loc: Float[Tensor, "images *latents"],
+    scale: Float[Tensor, "images *latents"],
+    mask: Bool[Tensor, "groups _"],
+    *,
+    strength: float,
+    to: Target,
+) -> tuple[Float[Tensor, "images *latents"], Float[Tensor, "images *latents"]]:
+    """Clamp the locations and scales of minibatches in a row, given which latents are active."""
+    flat = loc.dim() == scale.dim() == 2 and len(loc) > len(mask)
+    if not (flat and usable(loc) and usable(scale)):
+        options: dict[str, Any] = {"strength": strength, "to": to}
+        return _clamp_rows(loc, mask, **options), _clamp_rows(scale, mask, **options)
+    from pyro_dcign.kernels.pull import clamp_both as fused  # noqa: PLC0415
+
+    return fused(loc, scale, mask.expand(-1, loc.shape[1]), strength=strength, first=to == "first")
 
 
 def loc_scale(fn: Any, site: str, remedy: str) -> tuple[Any, int]:
@@ -149,20 +174,13 @@ class Clamp(Messenger):
         self.code, self.active = code, active
         self.strength, self.to, self.on, self.keep_kl = strength, to, on, keep_kl
 
-    def _clamp(self, site: str, z: Tensor) -> Tensor:
-        active = self.active[..., self.code.index(site)]
-        groups = z.unflatten(0, (active.numel(), -1))
-        held = clamp(groups, active.view(-1, 1, 1), strength=self.strength, to=self.to)
-        return held.flatten(0, 1)
+    def _active(self, site: str) -> Bool[Tensor, "groups 1"]:
+        return self.active[..., self.code.index(site)].reshape(-1, 1)
 
-    def _clamp_both(self, site: str, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-        active = self.active[..., self.code.index(site)].reshape(-1)
-        flat = loc.dim() == scale.dim() == 2 and len(loc) > active.numel()
-        if not (flat and usable(loc) and usable(scale)):
-            return self._clamp(site, loc), self._clamp(site, scale)
-        from pyro_dcign.kernels.pull import clamp_both  # noqa: PLC0415
-
-        return clamp_both(loc, scale, active, strength=self.strength, first=self.to == "first")
+    def _held(self, whole: Diagonal) -> Diagonal:
+        mask = self.code.active_latents(self.active)
+        both = clamp_both(whole.loc, whole.scale, mask, strength=self.strength, to=self.to)
+        return Diagonal(self.code, *both)
 
     def _concerns(self, msg: Any) -> bool:
         return msg["name"] in self.code.factors and not msg["is_observed"]
@@ -170,18 +188,24 @@ class Clamp(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not self._concerns(msg):
             return
+        fn = msg["fn"]
+        if self.keep_kl and self.on == "parameters":
+            self._keep_kl(msg["name"], fn)
         if self.on == "draw":
             # Here and not after sampling: a trace outside this handler would have copied the
             # unclamped value by then.
-            value = msg["value"] if msg["done"] else msg["fn"]()
-            msg["value"], msg["done"] = self._clamp(msg["name"], value), True
+            value = msg["value"] if msg["done"] else fn()
+            mask = self._active(msg["name"])
+            held = _clamp_rows(value, mask, strength=self.strength, to=self.to)
+            msg["value"], msg["done"] = held, True
+        elif isinstance(fn, Share):
+            msg["fn"] = fn.whole.once(self, self._held).share(fn.name)
         else:
-            fn, event = loc_scale(msg["fn"], msg["name"], 'clamp on="draw" instead')
-            if self.keep_kl:
-                self._keep_kl(msg["name"], fn.to_event(event))
+            fn, event = loc_scale(fn, msg["name"], 'clamp on="draw" instead')
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
-            held = self._clamp_both(msg["name"], arguments["loc"], arguments["scale"])
-            arguments |= dict(zip(("loc", "scale"), held, strict=True))
+            loc, scale, mask = arguments["loc"], arguments["scale"], self._active(msg["name"])
+            both = clamp_both(loc, scale, mask, strength=self.strength, to=self.to)
+            arguments |= dict(zip(("loc", "scale"), both, strict=True))
             msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
 
     def _keep_kl(self, site: str, fn: Any) -> None:

@@ -1,6 +1,6 @@
 """The graphics code: which latents carry which factor of variation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -75,7 +75,30 @@ class GraphicsCode:
 
     def join(self, parts: Mapping[str, Float[Tensor, "*batch _"]]) -> Latents:
         """One code from the latents of each factor: the inverse of :meth:`split`."""
-        return torch.cat([parts[name] for name in self.factors], dim=-1)
+        each = [parts[name] for name in self.factors]
+        whole = self._split_from(each)
+        return torch.cat(each, dim=-1) if whole is None else whole
+
+    def _split_from(self, each: Sequence[Tensor]) -> Tensor | None:
+        """The code that the parts are :meth:`split` from, which then need not be copied."""
+        whole = each[0]._base
+        if whole is None or whole.shape != (*each[0].shape[:-1], self.latents):
+            return None
+        at = whole.storage_offset()
+        for part, size in zip(each, self.sizes.values(), strict=True):
+            same = part._base is whole and part.stride() == whole.stride()
+            if not same or part.shape[-1] != size or part.storage_offset() != at:
+                return None
+            at += size * whole.stride(-1)
+        return whole
+
+    def active_latents(
+        self, active: Bool[Tensor, "*groups factors"]
+    ) -> Bool[Tensor, "groups latents"]:
+        """Which latents vary in each minibatch, given which factor does."""
+        rows = active.reshape(-1, len(self.sizes))
+        spread = [rows[:, i : i + 1].expand(-1, n) for i, n in enumerate(self.sizes.values())]
+        return torch.cat(spread, 1)
 
     def index(self, factor: str) -> int:
         """Position of a factor among :attr:`factors`: the type of a minibatch as data.

@@ -37,6 +37,7 @@ class Config:
         kl_weight: What the KL counts in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.
         learning_rate: Adam's, with betas (0.9, 0.99).
+        warmup: First steps, over which the learning rate rises from 0 (paper: none).
         decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
         steps: Updates of the parameters.
         minibatches: Typed minibatches in each update.
@@ -69,6 +70,7 @@ class Config:
     kl_weight: float = 1.0
     num_particles: int = 1
     learning_rate: float = 5e-4
+    warmup: int = 0
     decay: float = 0.0
     steps: int = 50_000
     minibatches: int = 1
@@ -106,6 +108,7 @@ PRESETS: dict[str, Config] = {
         start="principal",
         ratio="1:1",
         learning_rate=1e-3,
+        warmup=100,
         decay=0.5,
         steps=9000,
         checkpoint_every=2000,
@@ -139,6 +142,7 @@ _AT_LEAST = {
     "strength": 0.0,
     "agreement": 0.0,
     "kl_weight": 0.0,
+    "warmup": 0,
     "decay": 0.0,
 }
 _AT_MOST = {

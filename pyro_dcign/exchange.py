@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_dcign.clamp import Active, divergence, loc_scale
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.diagonal import Diagonal, Share
 
 
 def donors(
@@ -88,23 +89,33 @@ class Exchange(Messenger):
         self.donor = None
         return super().__enter__()
 
-    def _exchange(self, site: str, z: Tensor) -> Tensor:
-        active = self.active[..., self.code.index(site)]
-        groups = z.unflatten(0, (active.numel(), -1))
+    def _exchange(self, mask: Bool[Tensor, "groups _"], z: Tensor) -> Tensor:
+        groups = z.unflatten(0, (len(mask), -1))
         if self.donor is None:  # one donor for all sites of a run of the guide
             self.donor = donors(groups.shape[0], groups.shape[1], z.device)
-        return exchange(groups, active.view(-1, 1, 1), self.donor).flatten(0, 1)
+        return exchange(groups, mask.unsqueeze(1), self.donor).flatten(0, 1)
+
+    def _exchanged(self, whole: Diagonal) -> Diagonal:
+        mask = self.code.active_latents(self.active)
+        return Diagonal(self.code, *(self._exchange(mask, z) for z in (whole.loc, whole.scale)))
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] not in self.code.factors or msg["is_observed"]:
             return
+        own = msg["fn"]
+        msg["fn"] = self._given(msg)
+        if self.agreement:
+            self._disagree(msg["name"], own, msg["fn"])
+
+    def _given(self, msg: Any) -> Any:
+        """The site's distribution with the donors' parameters."""
+        if isinstance(msg["fn"], Share):
+            return msg["fn"].whole.once(self, self._exchanged).share(msg["name"])
         fn, event = loc_scale(msg["fn"], msg["name"], "use --clamp mean with --clamp-on draw")
         arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
-        arguments |= {n: self._exchange(msg["name"], arguments[n]) for n in ("loc", "scale")}
-        given = type(fn)(**arguments, validate_args=False).to_event(event)
-        if self.agreement:
-            self._disagree(msg["name"], fn.to_event(event), given)
-        msg["fn"] = given
+        mask = self.active[..., self.code.index(msg["name"])].reshape(-1, 1)
+        arguments |= {n: self._exchange(mask, arguments[n]) for n in ("loc", "scale")}
+        return type(fn)(**arguments, validate_args=False).to_event(event)
 
     def _disagree(self, site: str, own: Any, given: Any) -> None:
         """Lower the bound; an active site is its own donor, so its divergence is zero."""

@@ -38,4 +38,4 @@ class Minibatch:
 
 def intensities(pixels: UInt8[Tensor, "*images height width"]) -> Float[Tensor, "..."]:
     """8-bit grey images as intensities in [0, 1], with a channel axis before height and width."""
-    return pixels.unsqueeze(-3).float() / 255
+    return pixels.unsqueeze(-3) / 255

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode, Latents
+from pyro_dcign.diagonal import Standard
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import Decoder
@@ -72,9 +73,12 @@ class Model(nn.Module):
                 {
                     name: pyro.sample(
                         name,
-                        dist.Normal(zeros, ones, validate_args=False)
-                        .expand([len(images), size])
-                        .to_event(1),
+                        Standard(
+                            dist.Normal(zeros, ones, validate_args=False).expand(
+                                [len(images), size]
+                            ),
+                            1,
+                        ),
                     )
                     for name, size in self.code.sizes.items()
                 }

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
-from pyro_dcign.clamp import Active, Clamp, clamp
+from pyro_dcign.clamp import Active, Clamp, clamp, clamp_both
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config
+from pyro_dcign.diagonal import draw
 from pyro_dcign.kernels import usable
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import linear_head
@@ -110,12 +111,6 @@ def plain_pyro(run: Run) -> Step:
     return step
 
 
-def latent_mask(code: GraphicsCode, active: Active) -> Tensor:
-    """Which latents are active in each minibatch: (groups, 1, latents)."""
-    sizes = [active[:, i : i + 1].expand(-1, n) for i, n in enumerate(code.sizes.values())]
-    return torch.cat(sizes, 1).unsqueeze(1)
-
-
 def _clamped(z: Tensor, mask: Tensor) -> Tensor:
     return clamp(z.unflatten(0, (len(mask), -1)), mask).flatten(0, 1)
 
@@ -127,7 +122,7 @@ def plain_pytorch(run: Run) -> Step:
 
     def step(images: Images, active: Active) -> None:
         optimizer.zero_grad()
-        mask = latent_mask(run.code, active)
+        mask = run.code.active_latents(active).unsqueeze(1)
         loc, scale = (_clamped(z, mask) for z in vae.encode(images))
         z = loc + scale * torch.randn_like(loc)
         q, p = torch.distributions.Normal(loc, scale), torch.distributions.Normal(0.0, 1.0)
@@ -160,27 +155,21 @@ class Tricks:
             with torch.autocast(kind, enabled=False):
                 loc = guide.loc(features)
                 scale = (guide.log_variance(features) / 2).exp()
-            mask = latent_mask(self.run.code, active)
-            loc, scale = _clamped(loc, mask), _clamped(scale, mask)
-            z = torch.addcmul(loc, torch.randn_like(loc), scale)
-            logits = self.run.model.decoder(z)
-            reconstruction, kl = self._terms(images, logits, z, loc, scale)
-        (reconstruction + kl).sum().backward()
+            mask = self.run.code.active_latents(active)
+            loc, scale = clamp_both(loc, scale, mask, strength=0.01, to="mean")
+            z, kl = draw(loc, scale, torch.empty_like(loc).normal_())
+            reconstruction = self._reconstruction(images, self.run.model.decoder(z))
+        each = torch.ones_like(kl)
+        torch.autograd.backward((reconstruction, kl), (each, each))
         return Losses(reconstruction.detach(), kl.detach())
 
-    def _terms(self, images: Any, logits: Any, z: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
-        if usable(z):
-            from pyro_dcign.kernels.densities import (  # noqa: PLC0415
-                bernoulli_log_prob,
-                normal_log_prob,
-            )
+    def _reconstruction(self, images: Images, logits: Tensor) -> Tensor:
+        if usable(logits):
+            from pyro_dcign.kernels.densities import bernoulli_log_prob  # noqa: PLC0415
 
-            zero, one = z.new_zeros(()).expand_as(z), z.new_ones(()).expand_as(z)
-            kl = normal_log_prob(z, loc, scale) - normal_log_prob(z, zero, one)
-            return -bernoulli_log_prob(logits, images), kl
+            return -bernoulli_log_prob(logits, images)
         bce = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
-        kl = (z.square() - ((z - loc) / scale).square()).sum(1) / 2 - scale.log().sum(1)
-        return bce.flatten(1).sum(1), kl
+        return bce.flatten(1).sum(1)
 
     def step(self, images: Images, active: Active) -> Losses:
         """One update of every parameter."""

@@ -1,4 +1,4 @@
-"""Where training starts: extrinsic latents along the first principal component of their factor."""
+"""Where training starts: at the mean grey, extrinsic latents along their principal component."""
 
 from typing import Any
 
@@ -15,6 +15,20 @@ from pyro_dcign.run import Run
 
 STEPS = 300
 """Updates of the guide before training."""
+
+
+def start_at_mean(run: Run, feed: Feed) -> None:
+    """Set the decoder's last bias to the logit of the mean intensity of the training images.
+
+    With a bias of 0 an untrained decoder draws grey, and on a white ground every pixel asks for
+    more: within ten steps Adam drives the logits up until the sigmoid is flat, where the normal
+    likelihood's gradient is gone before the first latent has been used. Begun at the mean, the
+    pixels' wishes cancel and what is left of them is the picture. It takes a learning rate that
+    rises (``warmup``) as well: at its full height Adam's first steps may overshoot from anywhere.
+    """
+    mean = feed.pixels[:, 0].float().mean() / 255  # an image of each minibatch will do
+    last: Any = run.model.decoder.blocks[-1]
+    torch.nn.init.constant_(last.bias, float(torch.logit(mean, eps=1e-3)))
 
 
 def principal_scores(

@@ -43,7 +43,7 @@ class Steps(Protocol):
 
 
 def _means(losses: Losses, minibatches: int) -> Float[Tensor, "2 minibatches"]:
-    return torch.stack([term.view(minibatches, -1).mean(1) for term in losses])
+    return torch.stack(losses).view(2, minibatches, -1).mean(-1)
 
 
 class PlainSteps:

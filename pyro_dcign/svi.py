@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import pyro
 import torch
 from jaxtyping import Float
+from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from pyro.optim import PyroOptim
 from pyro.poutine.messenger import Messenger
@@ -16,8 +18,7 @@ from torch.distributions import kl_divergence
 
 from pyro_dcign.clamp import Active
 from pyro_dcign.errors import InputError
-from pyro_dcign.fused import Fused
-from pyro_dcign.kernels import usable
+from pyro_dcign.fused import Fused, drawn_divergence
 from pyro_dcign.minibatch import Images
 
 
@@ -42,17 +43,24 @@ def _latent_sites(model_trace: Any) -> Iterator[tuple[str, Any]]:
             yield name, site
 
 
+def _log_prob(site: Any) -> Any:
+    found = site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
+    return scale_and_mask(found, site["scale"], site["mask"])
+
+
 def _sampled_divergence(model_trace: Any, guide_trace: Any) -> Any:
-    pairs = [
-        (guide_trace.nodes[n]["log_prob"], s["log_prob"]) for n, s in _latent_sites(model_trace)
-    ]
-    return torch.stack([q for q, _ in pairs]).sum(0) - torch.stack([p for _, p in pairs]).sum(0)
+    pairs = [(site, guide_trace.nodes[name]) for name, site in _latent_sites(model_trace)]
+    found = drawn_divergence(pairs)
+    if found is not None:
+        return found
+    p, q = (torch.stack([_log_prob(pair[k]) for pair in pairs]).sum(0) for k in range(2))
+    return q - p
 
 
 def _factors(guide_trace: Any) -> Any:
     """Sum of the guide's ``pyro.factor`` sites."""
     sites = guide_trace.nodes.values()
-    return sum(s["log_prob"] for s in sites if s["type"] == "sample" and s["is_observed"])
+    return sum(_log_prob(s) for s in sites if s["type"] == "sample" and s["is_observed"])
 
 
 class _OnDevice:
@@ -65,12 +73,19 @@ class _OnDevice:
     kl_weight = 1.0
     """What the KL counts in the loss; above 1 it is a lower bound on the ELBO still."""
 
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        # Pyro's would score and sum every site of both; a step needs less.
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        replayed = poutine.replay(model, trace=guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+        return prune_subsample_sites(model_trace), prune_subsample_sites(guide_trace)
+
     def loss_and_grads(self, model: Any, guide: Any, *args: Any) -> Losses:
         """Losses of one step; gradients are added to the parameters'."""
         assert isinstance(self, Trace_ELBO)
         parts = [
             (
-                -model_trace.nodes["image"]["log_prob"],
+                -_log_prob(model_trace.nodes["image"]),
                 self.divergence(model_trace, guide_trace) + _factors(guide_trace),
             )
             for model_trace, guide_trace in self._get_traces(model, guide, args, {})
@@ -79,7 +94,8 @@ class _OnDevice:
             torch.stack(term).mean(0) if len(term) > 1 else term[0]
             for term in zip(*parts, strict=True)
         )
-        (reconstruction + self.kl_weight * kl).sum().backward()
+        each = torch.ones_like(kl)
+        torch.autograd.backward((reconstruction, kl), (each, self.kl_weight * each))
         return Losses(reconstruction.detach(), kl.detach())
 
     def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
@@ -104,7 +120,7 @@ class TypedTraceMeanFieldELBO(_OnDevice, TraceMeanField_ELBO):
             try:
                 term = kl_divergence(guide_trace.nodes[name]["fn"], site["fn"])
             except NotImplementedError:
-                term = guide_trace.nodes[name]["log_prob"] - site["log_prob"]
+                term = _log_prob(guide_trace.nodes[name]) - _log_prob(site)
             total = total + term
         return total
 
@@ -194,7 +210,7 @@ class TypedSVI(SVI):
         """Model and guide as a training step runs them: clamped, and fused on a GPU."""
         model: Any = self.model
         guide = self.handler(active)(self.guide) if self.handler else self.guide
-        return (Fused()(model), Fused()(guide)) if usable(images) else (model, guide)
+        return Fused()(model), Fused()(guide)
 
     @contextmanager
     def arithmetic(self, images: Images) -> Iterator[None]:
@@ -232,13 +248,11 @@ class TypedSVI(SVI):
 @torch.no_grad()
 def unclamped_losses(model: Any, guide: Any, images: Images) -> Losses:
     """Terms of the negative ELBO of one draw of the guide as it is; trains nothing."""
-    guide_trace = pyro.poutine.trace(guide).get_trace(images)
-    replayed = pyro.poutine.replay(model, trace=guide_trace)
-    model_trace: Any = pyro.poutine.trace(replayed).get_trace(images)
+    guide_trace = poutine.trace(guide).get_trace(images)
+    replayed = poutine.replay(model, trace=guide_trace)
+    model_trace: Any = poutine.trace(replayed).get_trace(images)
     guide_trace, model_trace = map(prune_subsample_sites, (guide_trace, model_trace))
-    guide_trace.compute_log_prob()
-    model_trace.compute_log_prob()
-    reconstruction = -model_trace.nodes["image"]["log_prob"]
+    reconstruction = -_log_prob(model_trace.nodes["image"])
     return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
 
 

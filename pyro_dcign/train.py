@@ -22,7 +22,7 @@ from pyro_dcign.processes import Processes
 from pyro_dcign.resume import random_state, restore, set_random_state
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.signals import Signals
-from pyro_dcign.start import start_principal
+from pyro_dcign.start import start_at_mean, start_principal
 from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
 from pyro_dcign.trouble import Before, find_trouble, is_sound, keep_minibatches
@@ -154,6 +154,7 @@ class Trainer:
         if resume and (found := restore(run, self.optimizer)):
             self._go_on(*found)
         elif config.start == "principal":
+            start_at_mean(run, self.feed)
             start_principal(run, self.feed)
         processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
@@ -218,7 +219,7 @@ class Trainer:
         """Take steps up to the next one at which there is something to do; losses by type."""
         config = self.run.config
         every = (config.evaluate_every, config.checkpoint_every)
-        edges = [config.steps, *((self.step // n + 1) * n for n in (*every, self.block))]
+        edges = [config.steps, *((self.step // n + 1) * n for n in (*every, self._pace()))]
         before = Before(self.run.modules, self.svi, self.run.device)
         drawn = self.schedule.state_dict()
         draws = self.feed.draw(min(edges) - self.step, config.minibatches)
@@ -253,11 +254,18 @@ class Trainer:
             "--learning-rate or with --precision float32"
         )
 
+    def _pace(self) -> int:
+        """Most steps of a block. It has one learning rate, so blocks are short while that rises."""
+        return self.block if self.step >= self.run.config.warmup else min(self.block, 10)
+
     def _set_learning_rate(self) -> None:
         """Set the rate of this block; wherever a run was stopped, the same steps have the same."""
-        config = self.run.config
-        left = (config.steps - self.step // self.block * self.block) / config.steps
+        config, pace = self.run.config, self._pace()
+        step = self.step // pace * pace
+        left = (config.steps - step) / config.steps
         rate = config.learning_rate * (min(1.0, left / config.decay) if config.decay else 1.0)
+        if step < config.warmup:
+            rate *= (step + 1) / config.warmup
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(rate)

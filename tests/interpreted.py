@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from pyro_dcign import clamp as clamp_module
-from pyro_dcign import fused, networks, svi
+from pyro_dcign import diagonal, fused, networks, svi
 from pyro_dcign.clamp import clamp
 from pyro_dcign.config import Config
+from pyro_dcign.kernels import zbuffer
 from pyro_dcign.kernels.densities import bernoulli_log_prob, normal_log_prob
+from pyro_dcign.kernels.draw import draw
 from pyro_dcign.kernels.first import first
 from pyro_dcign.kernels.fold import fold
 from pyro_dcign.kernels.pool import pool
@@ -22,7 +24,10 @@ from pyro_dcign.kernels.pull import clamp_both
 from pyro_dcign.kernels.shuffle import shuffle
 from pyro_dcign.networks import UnpoolConv2d
 from pyro_dcign.run import build, handler_of
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.scenes import FactorRange, rasterizer
+from pyro_dcign.scenes import render as shading
+from pyro_dcign.scenes.chairs import Chairs
+from pyro_dcign.scenes.heads import Heads
 
 ERRORS = {}
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "light")}
@@ -90,21 +95,66 @@ def densities():
 
     against("bernoulli", lambda y: bernoulli_log_prob(y, x), entropy, torch.randn(3, 1, 50, 50) * 5)
     # A column of a matrix, as a step gives it.
-    active = torch.tensor([[True, False], [False, True]])[:, 0]
-    for to in ("mean", "first"):
+    column = torch.tensor([[True, False], [False, True]])[:, :1].expand(-1, 7)
+    mixed = torch.tensor([[True] * 3 + [False] * 4, [False] * 3 + [True] * 4])
+    for kind, active in (("", column), ("_mixed", mixed)):
+        for to in ("mean", "first"):
 
-        def ours(both, to=to):
-            held = clamp_both(both[:, :7], both[:, 7:], active, strength=0.01, first=to == "first")
-            return torch.cat(held, 1)
+            def ours(both, to=to, active=active):
+                first = to == "first"
+                held = clamp_both(both[:, :7], both[:, 7:], active, strength=0.01, first=first)
+                return torch.cat(held, 1)
 
-        def held(both, to=to):
-            return clamp(both.unflatten(0, (2, 3)), active.view(2, 1, 1), to=to).flatten(0, 1)
+            def held(both, to=to, active=active):
+                mask = torch.cat((active, active), 1).unsqueeze(1)
+                return clamp(both.unflatten(0, (2, 3)), mask, to=to).flatten(0, 1)
 
-        against(f"clamp_{to}", ours, held, torch.randn(6, 14))
+            against(f"clamp_{to}{kind}", ours, held, torch.randn(6, 14))
+
+    def drawn(function):
+        return lambda m, s: torch.cat([x.flatten() for x in function(m, s, z)])
+
+    against("draw", drawn(draw), drawn(diagonal.draw), loc, scale)
+
+
+def triangles(count, images, side):
+    corners = torch.rand(3, 3 * count, images) * 1.6 * side - 0.3 * side
+    corners[2] = torch.rand(3 * count, images) + 0.5
+    return corners, torch.randperm(3 * count).view(-1, 3)
+
+
+def hits():
+    """Share of samples at which the two z-buffers differ."""
+    for name, side, images, cull in (
+        ("", 37, 3, False),
+        ("_culled", 70, 2, True),
+        ("_one", 5, 1, False),
+    ):
+        screen, corners = triangles(19, images, side)
+        screen[:2, :27] = screen[:2, :27] * 0.2 + 0.3 * side  # small ones too
+        found = zbuffer.nearest(screen, corners, side=side, cull=cull, edge=rasterizer._EDGE)
+        wanted = rasterizer.nearest(screen, corners, side=side, cull=cull)
+        seen = (wanted >> 32) > 0
+        ERRORS[f"nearest{name}"] = float((found != wanted * seen).float().mean())
+
+
+def pictures():
+    """Share of pixels that differ by more than a grey level."""
+    people = torch.arange(3)
+    angles = {"azimuth": [0.0, 50, -70], "elevation": [10.0, -20, 0], "light": [-60.0, 0, 40]}
+    factors = {name: torch.tensor(values) for name, values in angles.items()}
+    fused_scenes = {"heads": Heads(), "chairs": Chairs(), "dark": Heads(shadows=False)}
+    for name, scene in fused_scenes.items():
+        both = []
+        for kernels in (False, True):
+            shading.usable = lambda x, kernels=kernels: kernels
+            both.append(scene.render(people, factors, side=40).int())
+        ERRORS[f"picture_{name}"] = float(((both[0] - both[1]).abs() > 1).float().mean())
+        assert both[1].float().std() > 10
 
 
 def step(elbo, kind, kernels):
-    for module in (networks, clamp_module, svi, fused):
+    for module in (networks, clamp_module, diagonal, fused):
         module.usable = lambda x: kernels
     torch.backends.cuda.matmul.allow_tf32 = True  # the interpreter rounds nothing
     config = Config(
@@ -141,5 +191,7 @@ def steps():
 torch.manual_seed(0)
 layers()
 densities()
+hits()
+pictures()
 steps()
 sys.stdout.write(json.dumps(ERRORS))

@@ -18,7 +18,8 @@ from pyro_dcign.kernels import compute_dtype, usable
 
 HERE = Path(__file__).parent
 NAMES = ["unpool", "unpool_grey", "unpool_cropped", "pool", "pool_odd", "first", "normal"]
-NAMES += ["normal_prior", "bernoulli", "clamp_mean", "clamp_first"]
+NAMES += ["normal_prior", "bernoulli", "clamp_mean", "clamp_first", "clamp_mean_mixed"]
+NAMES += ["clamp_first_mixed", "draw", "nearest", "nearest_culled", "nearest_one"]
 NAMES += [f"step_{elbo}_{clamp}" for elbo in ("trace", "mean_field") for clamp in ("mean", "first")]
 NAMES += ["step_trace_exchange", "step_trace_none"]
 
@@ -47,6 +48,12 @@ def test_a_kernel_has_the_plain_paths_values_and_gradients(name: str, errors) ->
     # Single precision sums up to 2,500 terms: 2,500 half units in the last place, at worst 1.5e-4;
     # a random walk of them is fifty times less.
     assert errors[name] < 5e-6
+
+
+@pytest.mark.parametrize("scene", ["heads", "chairs", "dark"])
+def test_kernels_shade_to_a_grey_level(scene: str, errors) -> None:
+    # The rest: samples on a shadow's edge, where the last bit decides.
+    assert errors[f"picture_{scene}"] < 1e-3
 
 
 def test_kernels_take_no_tensor_of_a_cpu() -> None:

@@ -33,6 +33,7 @@ SETTINGS = {
     "minibatches": 4,
     "start": "random",  # the principal start draws before the noise that is repeated here
     "decay": 0.0,
+    "warmup": 0,
     "precision": "float32",
 }
 

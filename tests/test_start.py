@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from tiny import TINY, trained
 from pyro_dcign.guide import posterior_mean
 from pyro_dcign.minibatch import intensities
 from pyro_dcign.run import build
-from pyro_dcign.start import principal_scores, start_principal
+from pyro_dcign.start import principal_scores, start_at_mean, start_principal
 from pyro_dcign.train import Trainer
 
 
@@ -43,6 +44,25 @@ def test_the_start_teaches_the_guide_its_factors_and_not_the_model(store, tmp_pa
         f = block.factors[..., i]
         z, f = z - z.mean(1, keepdim=True), f - f.mean(1, keepdim=True)
         assert ((z * f).sum() / (z.norm() * f.norm())).abs() > 0.8
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+def test_an_untrained_decoder_draws_the_mean_grey(ground: int, store, tmp_path) -> None:
+    run = build(tmp_path, TINY, store.factors)
+    trainer = Trainer(run, store)
+    trainer.feed.pixels[..., 4:] = ground
+    start_at_mean(run, trainer.feed)
+    drawn = run.model.decode(torch.zeros(1, run.code.latents)).mean()
+    mean = intensities(trainer.feed.pixels).mean()
+    assert (drawn - mean).abs() < 0.05
+
+
+def test_a_blank_ground_leaves_the_logits_finite(store, tmp_path) -> None:
+    run = build(tmp_path, TINY, store.factors)
+    trainer = Trainer(run, store)
+    trainer.feed.pixels.fill_(255)
+    start_at_mean(run, trainer.feed)
+    assert run.model.decode(torch.zeros(1, run.code.latents)).min() < 1
 
 
 def test_the_start_is_the_same_for_the_same_seed(store, tmp_path) -> None:

@@ -21,6 +21,7 @@ ORDER = [
     "scenes",
     "datasets",
     "networks",
+    "diagonal",
     "model",
     "guide",
     "clamp",

@@ -26,14 +26,14 @@ def _one(z, out, held_active, n, i, there, size, zn, zi, IMAGES: tl.constexpr,
 
 
 @triton.jit
-def _forward(loc, scale, active, out_loc, out_scale, size, an, ln, li, sn, si,
+def _forward(loc, scale, active, out_loc, out_scale, size, an, ai, ln, li, sn, si,
              IMAGES: tl.constexpr, BN: tl.constexpr, BLOCK: tl.constexpr,
              FIRST: tl.constexpr):  # fmt: skip
     group = tl.program_id(0)
     row = tl.arange(0, BN)
     i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     there = (row < IMAGES)[:, None] & (i < size)[None, :]
-    on = tl.load(active + group * an).to(tl.int32) != 0
+    on = tl.load(active + group * an + i * ai, i < size, 0).to(tl.int32)[None, :] != 0
     n = group * IMAGES + row
     _one(loc, out_loc, on, n, i, there, size, ln, li, IMAGES, FIRST)
     _one(scale, out_scale, on, n, i, there, size, sn, si, IMAGES, FIRST)
@@ -49,14 +49,14 @@ def _one_gradient(g, z, out, on, n, i, there, size, strength, gn, gi, zn, zi,
 
 
 @triton.jit
-def _backward(g_loc, g_scale, loc, scale, active, out_loc, out_scale, size, strength, an,
+def _backward(g_loc, g_scale, loc, scale, active, out_loc, out_scale, size, strength, an, ai,
               gln, gli, gsn, gsi, ln, li, sn, si, IMAGES: tl.constexpr, BN: tl.constexpr,
               BLOCK: tl.constexpr):  # fmt: skip
     group = tl.program_id(0)
     row = tl.arange(0, BN)
     i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     there = (row < IMAGES)[:, None] & (i < size)[None, :]
-    on = tl.load(active + group * an).to(tl.int32) != 0
+    on = tl.load(active + group * an + i * ai, i < size, 0).to(tl.int32)[None, :] != 0
     n = group * IMAGES + row
     _one_gradient(g_loc, loc, out_loc, on, n, i, there, size, strength, gln, gli, ln, li, IMAGES)
     _one_gradient(
@@ -70,11 +70,11 @@ class _ClampBoth(torch.autograd.Function):
         ctx: Any, loc: Tensor, scale: Tensor, active: Tensor, strength: float, first: bool
     ) -> tuple[Tensor, Tensor]:
         n, size = loc.shape
-        groups = active.numel()
+        groups = len(active)
         images = n // groups
         out_loc, out_scale = loc.new_empty(n, size), loc.new_empty(n, size)
         _forward[(groups, blocks(size, BLOCK))](
-            loc, scale, active, out_loc, out_scale, size, active.stride(0), *loc.stride(),
+            loc, scale, active, out_loc, out_scale, size, *active.stride(), *loc.stride(),
             *scale.stride(), images, power(images), BLOCK, first,
         )  # fmt: skip
         ctx.save_for_backward(loc, scale, active)
@@ -85,13 +85,13 @@ class _ClampBoth(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         loc, scale, active = ctx.saved_tensors
         n, size = loc.shape
-        groups = active.numel()
+        groups = len(active)
         images = n // groups
         g_loc, g_scale = gradients
         out_loc, out_scale = loc.new_empty(n, size), loc.new_empty(n, size)
         _backward[(groups, blocks(size, BLOCK))](
             g_loc, g_scale, loc, scale, active, out_loc, out_scale, size, ctx.strength,
-            active.stride(0), *g_loc.stride(), *g_scale.stride(), *loc.stride(),
+            *active.stride(), *g_loc.stride(), *g_scale.stride(), *loc.stride(),
             *scale.stride(), images, power(images), BLOCK,
         )  # fmt: skip
         return out_loc, out_scale, None, None, None
@@ -100,7 +100,7 @@ class _ClampBoth(torch.autograd.Function):
 def clamp_both(
     loc: Float[Tensor, "n latents"],
     scale: Float[Tensor, "n latents"],
-    active: Bool[Tensor, " groups"],
+    active: Bool[Tensor, "groups latents"],
     *,
     strength: float,
     first: bool,

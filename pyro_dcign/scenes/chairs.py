@@ -1,6 +1,7 @@
 """Chairs: a catalogue without end, stood before a white ground and turned full circle."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from pyro_dcign.scenes.rasterizer import interpolate
 from pyro_dcign.scenes.render import (
     SAMPLES,
     Meshes,
+    Paint,
     Surface,
     View,
     distance,
@@ -119,9 +121,8 @@ class Chairs:
         toward = (turned * lamp(torch.full_like(azimuth, LIGHT))[:, :, None]).sum(1)
         view = View(mesh.to(self.device), turned, toward, distance(SHARE), side * SAMPLES)
 
-        def albedo(surface: Surface) -> Tensor:
-            return _albedo(finish, self.places, len(chairs), surface)
-
+        formula = partial(_albedo, finish, self.places, len(chairs))
+        albedo = Paint(formula, "finish", (finish, self.places))
         return draw(meshes, view, albedo, ambient=AMBIENT, ground=1.0, shadows=self.shadows)
 
 

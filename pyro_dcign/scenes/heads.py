@@ -1,6 +1,7 @@
 """Heads: people from the MakeHuman head, turned, tilted and lit."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.render import (
     SAMPLES,
     Meshes,
-    Surface,
+    Paint,
     Tracer,
     View,
     distance,
@@ -121,9 +122,7 @@ class Heads:
         toward = (turned * lamp(light)[:, :, None]).sum(1)
         mesh = mesh.to(self.device)
 
-        def albedo(surface: Surface) -> Tensor:
-            return skin(self.fields, tones, surface)
-
+        albedo = Paint(partial(skin, self.fields, tones), "skin", (self.fields, tones))
         samples = (side * SAMPLES) ** 2
         chunk = max(4, min(16, CHUNK // samples)) if self.device.type == "cpu" else 512
         out = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -20,6 +21,7 @@ from pyro_dcign.scenes.rasterizer import interpolate
 from pyro_dcign.scenes.render import (
     SAMPLES,
     Meshes,
+    Paint,
     Surface,
     View,
     distance,
@@ -160,21 +162,15 @@ class MorphableFaces:
             meshes, albedo = self.meshes(people)
             mesh = mesh.to(self.device)
             view = View(mesh, turned[rows], toward[rows], distance(SHARE), side * SAMPLES)
-            shade = _Shade(albedo)
-            out.append(draw(meshes, view, shade, shadows=self.shadows))
+            paint = Paint(partial(_shade, albedo), "plain", (albedo, albedo))
+            out.append(draw(meshes, view, paint, shadows=self.shadows))
         return torch.cat(out)
 
 
-class _Shade:
+def _shade(albedo: Float32[Tensor, "vertices people"], surface: Surface) -> Tensor:
     """Albedo of each hit from that of the vertices."""
-
-    def __init__(self, albedo: Float32[Tensor, "vertices people"]) -> None:
-        self.people = albedo.shape[1]
-        self.table = albedo.reshape(1, -1)
-
-    def __call__(self, surface: Surface) -> Tensor:
-        corner = surface.corner * self.people + surface.mesh
-        return interpolate(self.table, corner, surface.weight)[0]
+    corner = surface.corner * albedo.shape[1] + surface.mesh
+    return interpolate(albedo.reshape(1, -1), corner, surface.weight)[0]
 
 
 def _drawn(mean: Tensor, modes: Tensor, identity: Tensor, stream: int) -> Tensor:

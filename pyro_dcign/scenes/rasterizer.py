@@ -1,10 +1,11 @@
 """A batched z-buffer in plain PyTorch: many meshes of one topology, one picture each.
 
-Every step is a tensor operation over the whole batch, the same on a CPU and on CUDA. A triangle
-is tried against the samples of a square block around it; blocks come in a few sizes, so small
-triangles waste little. Depth and triangle number share one 64-bit integer, and the nearest is a
-``scatter_reduce`` with ``amax``. Images (or hits) are the innermost axis everywhere: to gather a
-vertex is then to copy a row, which a CPU does twenty times faster than picking single numbers.
+Every step is a tensor operation over the whole batch, the same on a CPU and on CUDA; a GPU with
+Triton finds the same hits in one kernel (kernels.zbuffer). A triangle is tried against the samples
+of a square block around it; blocks come in a few sizes, so small triangles waste little. Depth and
+triangle number share one 64-bit integer, and the nearest is a ``scatter_reduce`` with ``amax``.
+Images (or hits) are the innermost axis everywhere: to gather a vertex is then to copy a row, which
+a CPU does twenty times faster than picking single numbers.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
+
+from pyro_dcign.kernels import usable
 
 BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, *(2**k for k in range(5, 15)))
 _EDGE = -1e-4  # barycentric slack: neighbours overlap by a hair rather than leave a crack
@@ -44,8 +47,6 @@ def nearest(
 ) -> Int64[Tensor, "images side side"]:
     """The nearest triangle at every sample, packed as ``nearness bits << 32 | triangle``.
 
-    This is the step to replace by a faster kernel.
-
     Args:
         screen: Column and row in samples (sample i is centred on i + 0.5) and a positive nearness
             that is linear on the screen, such as 1 / depth.
@@ -56,6 +57,10 @@ def nearest(
     Returns:
         Packed values; below 2^32 where there is no surface.
     """
+    if usable(screen):
+        from pyro_dcign.kernels.zbuffer import nearest as fused  # noqa: PLC0415
+
+        return fused(screen, triangles, side=side, cull=cull, edge=_EDGE)
     device = screen.device
     images = screen.shape[2]
     corners = [axis.index_select(0, triangles[:, k]) for axis in screen for k in range(3)]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from pyro_dcign.kernels import usable
 from pyro_dcign.minibatch import Pixels
 from pyro_dcign.scenes.rasterizer import Hits, interpolate, nearest, resolve
 from pyro_dcign.scenes.shadow import ShadowMap, turn
@@ -24,6 +25,9 @@ SAMPLES = 2
 
 LIFT = 0.012
 """How far above its surface a point asks for light: facets must not shade themselves."""
+
+BIAS = 0.003
+"""How much nearer to the lamp than a point a surface must be to throw a shadow on it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,26 @@ class Surface:
 Albedo = Callable[[Surface], Tensor]
 """Share of light that a surface throws back, 0 to 1, at each hit."""
 
+
+@dataclass(frozen=True)
+class Paint:
+    """An albedo that a GPU can compute in one kernel with all other shading.
+
+    Attributes:
+        formula: The albedo in PyTorch.
+        kernel: Name of the same formula in ``kernels.albedo.KERNELS``.
+        tables: What the kernel reads.
+    """
+
+    formula: Albedo
+    kernel: str
+    tables: tuple[Float32[Tensor, "..."], Float32[Tensor, "..."]]
+
+    def __call__(self, surface: Surface) -> Tensor:
+        """Albedo at each hit."""
+        return self.formula(surface)
+
+
 Lit = Callable[[Tensor, Tensor], Tensor]
 """Share of the lamp's light at a point (3, hits) of a picture (hits,)."""
 
@@ -85,20 +109,30 @@ class Tracer(Protocol):
         ...
 
 
-def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
-    """The default tracer: a z-buffer and a shadow map in PyTorch."""
+def project(
+    meshes: Meshes, view: View
+) -> tuple[Float32[Tensor, "3 vertices images"], Float32[Tensor, "3 vertices images"]]:
+    """Vertices of each picture's mesh, in its own axes and as its camera sees them."""
     vertices = meshes.vertices.index_select(2, view.mesh)
     right, up, toward = turn(view.rotation, vertices)
     near = 1 / (view.distance - toward)
     scale = near * (view.side / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2))))
     half = view.side / 2
-    screen = torch.stack((half + right * scale, half - up * scale, near))
+    return vertices, torch.stack((half + right * scale, half - up * scale, near))
+
+
+def _shadow(vertices: Tensor, meshes: Meshes, view: View) -> ShadowMap:
+    return ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
+
+
+def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
+    """The default tracer: a z-buffer and a shadow map in PyTorch."""
+    vertices, screen = project(meshes, view)
     packed = nearest(screen, meshes.triangles, side=view.side)
     hits = resolve(packed, screen, meshes.triangles)
 
     def lit(point: Tensor, image: Tensor) -> Tensor:
-        shadow = ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
-        return shadow.lit(point, image, bias=0.003)
+        return _shadow(vertices, meshes, view).lit(point, image, bias=BIAS)
 
     return hits, lit
 
@@ -115,8 +149,12 @@ def draw(
 ) -> Pixels:
     """Shade what the camera sees: albedo · (ambient + (1 - ambient) · max(0, n · l) · lit).
 
-    Radiance is averaged over a pixel's samples; its 1/2.2th power is the 8-bit value.
+    Radiance is averaged over a pixel's samples; its 1/2.2th power is the 8-bit value. On a GPU with
+    Triton the shading of a `Paint` is one kernel, whose pictures differ by a grey level here and
+    there.
     """
+    if tracer is rasterize and isinstance(albedo, Paint) and usable(meshes.vertices):
+        return _drawn(meshes, view, albedo, ambient=ambient, ground=ground, shadows=shadows)
     hits, lit = tracer(meshes, view)
     images, side = len(view.mesh), view.side
     image = hits.image
@@ -134,6 +172,36 @@ def draw(
     mean = torch.nn.functional.avg_pool2d(radiance.view(images, 1, side, side), SAMPLES)
     value = mean.squeeze(1).clamp_(0, 1).pow_(1 / 2.2).mul_(255).add_(0.5)
     return value.to(torch.uint8)
+
+
+def _drawn(
+    meshes: Meshes, view: View, albedo: Paint, *, ambient: float, ground: float, shadows: bool
+) -> Pixels:
+    from pyro_dcign.kernels.shade import shade  # noqa: PLC0415
+
+    vertices, screen = project(meshes, view)
+    packed = nearest(screen, meshes.triangles, side=view.side)
+    shadow = None
+    if shadows:
+        seen = _shadow(vertices, meshes, view)
+        shadow = (seen.depth, seen.table, seen.side)
+    return shade(
+        packed,
+        screen,
+        meshes.triangles,
+        meshes.normals,
+        meshes.vertices,
+        view.mesh,
+        view.lamp,
+        shadow,
+        albedo.kernel,
+        albedo.tables,
+        samples=SAMPLES,
+        ambient=ambient,
+        ground=ground,
+        lift=LIFT,
+        bias=BIAS,
+    )
 
 
 def rotation(

@@ -26,20 +26,20 @@ class ShadowMap:
         side: int,
     ) -> None:
         self.side = side
-        self.axes = _frame(lamp)
-        seen = turn(self.axes, vertices)
+        axes = _frame(lamp)
+        seen = turn(axes, vertices)
         low = seen.amin(1)
         widest = (seen.amax(1) - low)[:2].amax(0)
-        self.scale = (side - 2) / widest  # texels a unit
-        self.low = low
+        scale = (side - 2) / widest  # texels a unit
         flat = torch.stack(
             (
-                (seen[0] - low[0]) * self.scale + 1,
-                (seen[1] - low[1]) * self.scale + 1,
+                (seen[0] - low[0]) * scale + 1,
+                (seen[1] - low[1]) * scale + 1,
                 (seen[2] - low[2]) + 1,  # nearness from 1 upwards: positive, as packing needs
             )
         )
         packed = nearest(flat, triangles, side=side, cull=False)
+        self.table = torch.cat((axes.flatten(1).T, low, scale[None]))
         self.depth: Tensor = (packed >> 32).to(torch.int32).view(torch.float32).flatten()
 
     def lit(
@@ -50,8 +50,7 @@ class ShadowMap:
         bias: float,
     ) -> Float32[Tensor, " hits"]:
         """Share of light, 0 to 1: four neighbouring texels compared, weighted bilinearly."""
-        table = torch.cat((self.axes.flatten(1).T, self.low, self.scale[None]))
-        m = table.index_select(1, image)
+        m = self.table.index_select(1, image)
         x, y, z = point
         u, v, w = (m[3 * k] * x + m[3 * k + 1] * y + m[3 * k + 2] * z - m[9 + k] for k in range(3))
         scale = m[12]

@@ -1,0 +1,13 @@
+"""What the benchmarks train on: a store that is given, or heads rendered for the occasion."""
+
+import tempfile
+from pathlib import Path
+
+from pyro_dcign.datasets.generate import ensure_faces
+from pyro_dcign.datasets.store import Store
+
+
+def training_store(data, side, device):
+    if data:
+        return Store.open(data)
+    return ensure_faces(Path(tempfile.mkdtemp()) / "faces", side=side, device=device)
