@@ -95,7 +95,10 @@ class _OnDevice:
             for term in zip(*parts, strict=True)
         )
         each = torch.ones_like(kl)
-        torch.autograd.backward((reconstruction, kl), (each, self.kl_weight * each))
+        terms = [(reconstruction, each), (kl, self.kl_weight * each)]
+        # The KL of a guide that learns nothing (auto) has no gradient.
+        learned = [(term, weight) for term, weight in terms if term.requires_grad]
+        torch.autograd.backward(*zip(*learned, strict=True))
         return Losses(reconstruction.detach(), kl.detach())
 
     def divergence(self, model_trace: Any, guide_trace: Any) -> Any:
