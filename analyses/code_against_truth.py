@@ -28,7 +28,9 @@ from pyro_dcign.datasets.plain import evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.run import open_run
 
-FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces-small-mean-seed0"))
+if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
+    os.chdir("..")
+FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces"))
 run = open_run(FOLDER, device="cpu")
 load_parameters(run)
 images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
