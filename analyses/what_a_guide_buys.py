@@ -14,43 +14,35 @@
 # %% [markdown]
 # # What does a richer guide buy?
 #
-# Every guide trained on the same data, seeds, order of minibatches and number of steps. Read from
-# the folder of `pyro-dcign compare`, or, where there is none, trained here for a few steps. Set
-# `PYRO_DCIGN_COMPARISON` to the folder.
+# Every guide trained on the same data, seeds, order of minibatches and number of steps: what
+# `pyro-dcign compare` wrote, kept beside this notebook as `comparison.json`
+# (`PYRO_DCIGN_COMPARISON` names another). Where there is none, two guides are trained here for a
+# few steps, which shows nothing.
 
 # %%
 # %matplotlib inline
-import os
-from pathlib import Path
-
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
-from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
-
-FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces-small-mean-seed0"))
-run = open_run(FOLDER, device="cpu")
-load_parameters(run)
-images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
-calibration = open_calibration(run)
-
-# %%
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from IPython.display import Markdown
 
 from pyro_dcign.compare import Size, as_table, fit_and_measure, summarise
+from pyro_dcign.datasets.store import Store
 from pyro_dcign.figures.comparison import comparison
+from pyro_dcign.run import open_run
 
-folder = Path(os.environ.get("PYRO_DCIGN_COMPARISON", "runs/compare"))
-if (folder / "comparison.json").is_file():
-    rows = json.loads((folder / "comparison.json").read_text())["runs"]
+if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
+    os.chdir("..")
+written = Path(os.environ.get("PYRO_DCIGN_COMPARISON", "analyses/comparison.json"))
+if written.is_file():
+    rows = json.loads(written.read_text())["runs"]
 else:
+    run = open_run(Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces")), device="cpu")
     base = replace(run.config, steps=20, guide="mean_field", device="cpu")
     store, guides = Store.open(run.config.data), ["mean_field", "full_rank"]
-    rows = fit_and_measure(base, store, guides, [0], folder, size=Size(4, 100))
+    rows = fit_and_measure(base, store, guides, [0], Path("runs/compare"), size=Size(4, 100))
 Markdown(as_table(summarise(rows)))
 
 # %%
@@ -64,5 +56,8 @@ summary = summarise(rows)
 plain = next(row for row in summary if row["guide"] == "mean_field")
 for row in summary:
     gain = row["elbo"]["value"] - plain["elbo"]["value"]
-    cost = row["ms_a_step"]["value"] / plain["ms_a_step"]["value"]
-    print(f"{row['guide']}: {gain:+.1f} nats, {cost:.2f} times the time of a step")
+    print(f"{row['guide']} ({row['supervision']}): {gain:+.1f} nats", end="")
+    if row["ms_a_step"] and plain["ms_a_step"]:
+        cost = row["ms_a_step"]["value"] / plain["ms_a_step"]["value"]
+        print(f", {cost:.2f} times the time of a step", end="")
+    print()

@@ -15,7 +15,7 @@
 # # What does it make of your own image?
 #
 # Set `PYRO_DCIGN_IMAGE` to a picture: frontal, on a dark ground, as the training heads are. Without
-# one, an unseen head of the test set stands in.
+# one, the most frontal head of the test set stands in.
 
 # %%
 # %matplotlib inline
@@ -28,7 +28,9 @@ from pyro_dcign.datasets.plain import evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.run import open_run
 
-FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces-small-mean-seed0"))
+if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
+    os.chdir("..")
+FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces"))
 run = open_run(FOLDER, device="cpu")
 load_parameters(run)
 images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
@@ -45,7 +47,8 @@ from pyro_dcign.rerender import read_picture, strip
 if path := os.environ.get("PYRO_DCIGN_IMAGE"):
     pixels, _ = read_picture(Path(path), run.config.side)
 else:
-    pixels = images.pixels[0]
+    away = torch.stack(list(images.factors.values())).abs().nan_to_num().sum(0)
+    pixels = images.pixels[away.argmin()]
 views = {}
 for factor in calibration.curves:
     values = sweep_values(run.factors[factor])
@@ -68,5 +71,6 @@ for factor in calibration.curves:
     print(f"{factor}: {read.median():.0f}, 90 % of draws from {low:.0f} to {high:.0f}")
 
 # %% [markdown]
-# **Answer.** An edited photograph is the network's guess: it has seen rendered heads only, so read
-# the interval above together with what `calibrated.ipynb` says about the guide's confidence.
+# **Answer.** A turned and relit head, blurred, and what the code says of it in degrees. Of a
+# photograph that is a guess: the network has seen rendered heads only, and the intervals above are
+# those of a guide that `calibrated.ipynb` finds several times too sure.

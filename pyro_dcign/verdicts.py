@@ -128,7 +128,8 @@ def _sbc(findings: Findings) -> Iterator[Verdict]:
         if ok:
             text += f"ranks are uniform (p = {found.p:.3f})"
         else:
-            text += f"{_shape(figures)} (p < {max(found.p, 0.0003):.4f})"
+            p = f"p = {found.p:.4f}" if found.p > 0.0003 else "p < 0.0003"
+            text += f"{_shape(figures)} ({p})"
         yield Verdict("sbc", subject, ok, text, figures)
 
 

@@ -58,7 +58,16 @@ def khat(findings: Findings) -> Figure:
             ax.plot(np.arange(1, len(k) + 1) / len(k), k, color=colour, lw=1.6, label=label)
         limit = arviz_bridge.good_k(len(weights))
         ax.axhline(limit, color=LIMIT, lw=1, ls="--")
-        ax.text(1, limit, f"usable below {limit:.2f}", ha="right", va="top", size=8, color=LIMIT)
+        ax.annotate(
+            f"usable below {limit:.2f}",
+            (1, limit),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            size=8,
+            color=LIMIT,
+        )
         ax.set_yscale("symlog", linthresh=1)  # a bad guide's k̂ is in the tens
         ax.set(xlabel="share of images", ylabel="Pareto k̂", title="Importance weights, by image")
         ax.set_yticks([t for t in TICKS if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]])
