@@ -26,8 +26,9 @@ from pyro_dcign.files import content, parse_json
 from pyro_dcign.guide import load_guide
 from pyro_dcign.importance import bounds, importance
 from pyro_dcign.intervals import over_seeds
+from pyro_dcign.record import METRICS
 from pyro_dcign.run import CONFIG, Run, build, open_run, write_run_config
-from pyro_dcign.train import METRICS, Trainer
+from pyro_dcign.train import Trainer
 
 GUIDES = (
     "mean_field",

@@ -1,11 +1,9 @@
 """Training: the schedule's minibatches, one update after another, with a record of the losses."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,73 +11,20 @@ import torch
 from pyro_dcign.checkpoint import newest_checkpoint, save_checkpoint, tidy
 from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.disk import locked, naming, write_whole
+from pyro_dcign.disk import locked
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
-from pyro_dcign.minibatch import Images, intensities
+from pyro_dcign.held_out import held_out_elbo, held_out_images
 from pyro_dcign.processes import Processes
+from pyro_dcign.record import Record, append, by_type, forget_later
 from pyro_dcign.resume import random_state, restore, set_random_state
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.signals import Signals
 from pyro_dcign.start import start_at_mean, start_principal
-from pyro_dcign.steps import CapturedSteps, History, PlainSteps, Steps
+from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
 from pyro_dcign.trouble import Before, find_trouble, is_sound, keep_minibatches
-
-METRICS = "metrics.jsonl"
-TEST_IMAGES = 400
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a block of steps did.
-
-    Attributes:
-        step: Steps taken so far.
-        seconds: Spent on training so far, those of the processes that it was resumed from included.
-        train: For each minibatch type met in the block, mean reconstruction and KL of an image.
-        test: Reconstruction, KL and ELBO of a test image, unclamped; empty between evaluations.
-    """
-
-    step: int
-    seconds: float
-    train: dict[str, dict[str, float]]
-    test: dict[str, float] = field(default_factory=dict)
-
-
-def _by_type(draws: Draws, history: History, factors: tuple[str, ...]) -> dict[str, Any]:
-    terms = history.movedim(1, -1).flatten(0, 1).cpu()
-    types = draws.active.flatten(0, 1).cpu()
-    found = {}
-    for i, name in enumerate(factors):
-        chosen = terms[types[:, i]]
-        if len(chosen):
-            reconstruction, kl = chosen.mean(0).tolist()
-            found[name] = {"reconstruction": reconstruction, "kl": kl}
-    return found
-
-
-def held_out_images(store: Store) -> Images:
-    """Images of test identities, spread evenly over the minibatch types."""
-    each = []
-    for varying in store.types:
-        count = store.count("test", varying)
-        wanted = min(count, max(1, TEST_IMAGES // (len(store.types) * store.size)))
-        each += [store.minibatch("test", varying, i * count // wanted) for i in range(wanted)]
-    if not each:
-        raise InputError(f"{store.folder} needs test minibatches to evaluate on; make some")
-    return intensities(torch.cat([minibatch.pixels for minibatch in each]))
-
-
-def held_out_elbo(svi: TypedSVI, images: Images) -> dict[str, float]:
-    """Mean ELBO of an image and its terms, unclamped, with draws of their own fixed seed."""
-    devices = [images.device] if images.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(0)
-        parts = [svi.evaluate(chunk) for chunk in images.split(100)]
-    reconstruction, kl = (torch.cat(term).mean().item() for term in zip(*parts, strict=True))
-    return {"reconstruction": reconstruction, "kl": kl, "elbo": -reconstruction - kl}
 
 
 class Trainer:
@@ -232,7 +177,7 @@ class Trainer:
             self.schedule.load_state_dict(drawn)
             draws = self.feed.draw(taken, config.minibatches)
         self.step += taken
-        return _by_type(draws, history, self.run.code.factors)
+        return by_type(draws, history, self.run.code.factors)
 
     def _trouble(self, before: Before, draws: Draws) -> InputError:
         """Say which step went wrong and where, and keep what it was fed."""
@@ -290,23 +235,7 @@ class Trainer:
                 yield from self._records()
                 return
             tidy(folder)
-            self._forget_later_metrics()
-            with (folder / METRICS).open("ab", buffering=0) as file:
-                for record in self._records():
-                    with naming(folder / METRICS):
-                        file.write(json.dumps(vars(record)).encode() + b"\n")
-                    yield record
-
-    def _forget_later_metrics(self) -> None:
-        """Drop the records of steps after the checkpoint, which are taken again."""
-        path = self.run.folder / METRICS
-        if not path.is_file():
-            return
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        write_whole(path, "".join(f"{line}\n" for line in lines if self._is_earlier(line)))
-
-    def _is_earlier(self, line: str) -> bool:
-        try:
-            return bool(json.loads(line)["step"] <= self.step)
-        except (ValueError, KeyError, TypeError):
-            return False
+            forget_later(folder, self.step)
+            for record in self._records():
+                append(folder, record)
+                yield record

@@ -11,9 +11,10 @@ from tiny import TINY, trained
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.errors import InputError
 from pyro_dcign.guide import known_guides, load_guide
+from pyro_dcign.record import METRICS
 from pyro_dcign.run import Run, build
 from pyro_dcign.signals import Signals
-from pyro_dcign.train import METRICS, Trainer
+from pyro_dcign.train import Trainer
 
 
 def parameters(run: Run) -> torch.Tensor:

@@ -36,6 +36,8 @@ ORDER = [
     "heap",
     "steps",
     "processes",
+    "record",
+    "held_out",
     "checkpoint",
     "resume",
     "trouble",

@@ -9,8 +9,9 @@ from tiny import TINY, trained
 
 from pyro_dcign.checkpoint import load_parameters, sound_checkpoints
 from pyro_dcign.errors import InputError
+from pyro_dcign.record import METRICS
 from pyro_dcign.run import Run, build
-from pyro_dcign.train import METRICS, Trainer
+from pyro_dcign.train import Trainer
 
 
 def parameters(run: Run) -> torch.Tensor:

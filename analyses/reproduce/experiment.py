@@ -30,9 +30,10 @@ from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.figures import save
+from pyro_dcign.record import METRICS
 from pyro_dcign.run import build, open_run, write_run_config
 from pyro_dcign.share import share
-from pyro_dcign.train import METRICS, Trainer
+from pyro_dcign.train import Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from asked import Options

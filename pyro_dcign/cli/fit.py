@@ -19,8 +19,9 @@ from pyro_dcign.errors import InputError
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
     from pyro_dcign.processes import Processes
+    from pyro_dcign.record import Record
     from pyro_dcign.run import Run
-    from pyro_dcign.train import Record, Trainer
+    from pyro_dcign.train import Trainer
 
 
 def _words(text: str | None, item: type) -> tuple[Any, ...] | None:

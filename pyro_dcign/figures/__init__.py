@@ -12,8 +12,8 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.figures.curves import read_metrics, readings, training_curves
 from pyro_dcign.figures.mosaic import save
 from pyro_dcign.figures.pictures import editings, reconstructions, sweeps
+from pyro_dcign.record import METRICS
 from pyro_dcign.run import Run
-from pyro_dcign.train import METRICS
 
 __all__ = [
     "editings",
