@@ -34,7 +34,18 @@ class Count(TorchDispatchMode):
     """Counts what reaches a device; views and the making of empty tensors do not."""
 
     free = ("view", "expand", "detach", "empty", "slice", "select", "transpose", "permute")
-    free += ("split", "unsqueeze", "squeeze", "alias", "unbind", "t.default", "_unsafe_view")
+    free += (
+        "new_empty",
+        "lift_fresh",
+        "profiler",
+        "split",
+        "unsqueeze",
+        "squeeze",
+        "alias",
+        "unbind",
+        "t.default",
+        "_unsafe_view",
+    )
 
     def __init__(self):
         super().__init__()

@@ -37,10 +37,12 @@ def test_pictures_of_a_cpu_are_a_cpus(run) -> None:
         assert found[scene]["images_per_second"]["all"] > 0
 
 
-def test_a_step_of_ours_takes_no_more_operations_than_one_without_pyro(run) -> None:
+def test_a_step_of_ours_takes_a_dozen_operations_more_than_one_without_pyro(run) -> None:
     found = run("profile_step", "--preset", "paper", "--json")
     count = {name: sum(n for _, n in part["rows"].values()) for name, part in found.items()}
-    assert count["ours"] <= count["PyTorch with our tricks"] + 4  # noise factor by factor, joined
+    # The noise of four factors and its join (one draw on a GPU), the prior's and the plate's
+    # constants, and four signs of a Bernoulli's density (none in its kernel).
+    assert count["ours"] <= count["PyTorch with our tricks"] + 12
 
 
 def test_a_sweep_has_a_cell_for_each_side_and_number(run) -> None:
