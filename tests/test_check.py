@@ -4,11 +4,12 @@ import dataclasses
 import json
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
 import torch
 from click.testing import CliRunner
 from fake_scene import FakeScene, load
-from linear_run import linear_images, linear_run
+from linear_run import NOISE, linear_images, linear_run
 
 from pyro_dcign import arviz_bridge
 from pyro_dcign.arviz_bridge import pareto_k
@@ -21,6 +22,7 @@ from pyro_dcign.datasets.recipe import Recipe, counts
 from pyro_dcign.ecdf import uniformity
 from pyro_dcign.figures.checks import write_check_figures
 from pyro_dcign.findings import Findings, page
+from pyro_dcign.predictive import predictive
 from pyro_dcign.run import build, write_run_config
 from pyro_dcign.train import Trainer
 from pyro_dcign.verdicts import FALSE_ALARMS, judge
@@ -84,6 +86,19 @@ def test_a_wrong_guide_is_flagged_by_the_checks_meant_for_it(findings, name, che
     assert ("nuts", "azimuth") in found
     if name == "shifted":  # azimuth alone was moved
         assert {subject for check, subject in found if check in ("sbc", "nuts")} == {"azimuth"}
+
+
+@pytest.mark.parametrize(("times", "said"), [(0.7, "larger"), (1.0, ""), (1.4, "smaller")])
+def test_residuals_are_held_against_the_noise_of_the_likelihood(times, said) -> None:
+    run = linear_run()
+    run.model.likelihood = lambda mean: dist.Normal(mean, times * NOISE, validate_args=False)
+    shares, pit = predictive(run, linear_set(20).pixels)
+    median = float(shares.median())
+    assert (median > 0.99) == (said == "smaller")
+    assert (median < 0.01) == (said == "larger")
+    spread = float(pit.std()) * 12**0.5  # 1 for the uniform law; 1,280 pixels give it to 0.02
+    assert (spread < 0.9) == (said == "smaller")
+    assert (spread > 1.1) == (said == "larger")
 
 
 @pytest.mark.parametrize(
