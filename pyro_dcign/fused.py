@@ -54,7 +54,7 @@ class _Normal(dist.Independent):  # type: ignore[misc]
         return normal_log_prob(value, self.base_dist.loc, self.base_dist.scale)
 
 
-class _Standard(_Normal, Standard):  # type: ignore[misc]
+class _Standard(_Normal, Standard):  # type: ignore[misc, override]
     pass
 
 
