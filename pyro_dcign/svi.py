@@ -95,9 +95,10 @@ class _OnDevice:
             for term in zip(*parts, strict=True)
         )
         each = torch.ones_like(kl)
-        terms = [(reconstruction, each), (kl, self.kl_weight * each)]
+        weight = each if self.kl_weight == 1 else self.kl_weight * each
+        terms = [(reconstruction, each), (kl, weight)]
         # The KL of a guide that learns nothing (auto) has no gradient.
-        learned = [(term, weight) for term, weight in terms if term.requires_grad]
+        learned = [(term, counts) for term, counts in terms if term.requires_grad]
         torch.autograd.backward(*zip(*learned, strict=True))
         return Losses(reconstruction.detach(), kl.detach())
 
