@@ -12,6 +12,7 @@ from toy_run import SIDE, toy_set
 from pyro_dcign.checkpoint import save_checkpoint
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS
+from pyro_dcign.resume import random_state
 from pyro_dcign.run import build, write_run_config
 from pyro_dcign.svi import adam
 
@@ -32,7 +33,8 @@ def home(tmp_path_factory):
     )
     run = build(folder / "run", config, store.factors)
     write_run_config(run)
-    save_checkpoint(run, adam(run.modules.parameters()), {"step": 0})
+    random = random_state(run.device)
+    save_checkpoint(run, adam(run.modules.parameters()), {"step": 0}, random=random)
     Image.fromarray(toy_set().pixels[0].numpy()).save(folder / "face.png")
     Image.new("RGB", (40, 30), (200, 40, 40)).save(folder / "red.jpg")
     return folder
