@@ -19,8 +19,10 @@ from torch import Tensor
 
 from pyro_dcign import __version__
 from pyro_dcign.config import settings_of
+from pyro_dcign.datasets.shard import digest
 from pyro_dcign.disk import naming, sync
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import content
 from pyro_dcign.run import Run
 
 FOLDER = "checkpoints"
@@ -131,14 +133,7 @@ def _canonical(digests: Mapping[str, str]) -> bytes:
 
 def read_json(path: Path) -> Any:
     """A small JSON file; OSError or ValueError where it is none."""
-    if path.stat().st_size > _MAX_JSON:
-        raise ValueError(f"{path} is larger than {_MAX_JSON} bytes")
-    return json.loads(path.read_bytes())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return json.loads(content(path, _MAX_JSON))
 
 
 def _sound(folder: Path) -> bool:
@@ -147,7 +142,7 @@ def _sound(folder: Path) -> bool:
         return (
             set(digests) == FILES
             and (folder / MANIFEST).read_bytes() == _canonical(digests)
-            and all(_digest(folder / name) == digest for name, digest in digests.items())
+            and all(digest(folder / name) == wanted for name, wanted in digests.items())
         )
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False

@@ -29,6 +29,7 @@ from pyro_dcign.checkpoint import (
     sound_checkpoints,
     tidy,
 )
+from pyro_dcign.datasets.shard import digest
 from pyro_dcign.errors import InputError
 from pyro_dcign.train import Trainer
 
@@ -170,7 +171,7 @@ def test_a_pickle_in_a_checkpoints_place_is_refused_and_never_loaded(
     pickle.loads(data)  # the payload works
     mark.rmdir()
     (newest(copy) / name).write_bytes(data)
-    digests = {n: checkpoint._digest(newest(copy) / n) for n in FILES}
+    digests = {n: digest(newest(copy) / n) for n in FILES}
     (newest(copy) / MANIFEST).write_bytes(checkpoint._canonical(digests))
     where = dataclasses.replace(run, folder=copy)
     with pytest.raises(InputError, match=rf"{name} is to be safetensors"):
@@ -185,7 +186,7 @@ def changed(path: Path, change) -> None:
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
-    digests = {n: checkpoint._digest(path.parent / n) for n in FILES}
+    digests = {n: digest(path.parent / n) for n in FILES}
     (path.parent / MANIFEST).write_bytes(checkpoint._canonical(digests))
 
 
@@ -243,7 +244,7 @@ def test_a_strangers_checkpoint_with_other_tensors_is_refused(
 def test_a_strangers_state_is_refused(change, run, copy, store) -> None:
     path = newest(copy) / STATE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    digests = {n: checkpoint._digest(path.parent / n) for n in FILES}
+    digests = {n: digest(path.parent / n) for n in FILES}
     (path.parent / MANIFEST).write_bytes(checkpoint._canonical(digests))
     where = dataclasses.replace(run, folder=copy)
     with pytest.raises(InputError):
