@@ -15,7 +15,7 @@ import torch
 from pyro_dcign.config import Config
 from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
-from pyro_dcign.minibatch import MINIBATCH, intensities
+from pyro_dcign.minibatch import MINIBATCH
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
 from pyro_dcign.run import Run, build, handler_of, precision_of
 from pyro_dcign.scenes import FactorRange
@@ -92,7 +92,7 @@ def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[
 
     def one() -> None:
         draws = feed.draw(1, minibatches)
-        step(intensities(feed.pixels[draws.rows[0]].flatten(0, 1)), draws.active[0])
+        step(feed.images(draws.rows[0]), draws.active[0])
 
     return one, 1
 

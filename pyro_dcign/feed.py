@@ -10,6 +10,7 @@ from torch import Tensor
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.schedule import Schedule
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.minibatch import Images, intensities
 
 
 class Draws(NamedTuple):
@@ -51,6 +52,10 @@ class Feed:
     def rows(self, varying: str) -> UInt8[Tensor, "minibatches images height width"]:
         """Every minibatch of one type."""
         return self.pixels[self.first[varying] :][: self.counts[varying]]
+
+    def images(self, rows: Int64[Tensor, " minibatches"]) -> Images:
+        """The images of these minibatches, one minibatch after another."""
+        return intensities(self.pixels.index_select(0, rows).flatten(0, 1))
 
     def draw(self, steps: int, minibatches: int) -> Draws:
         """The schedule's next minibatches, for that many steps."""

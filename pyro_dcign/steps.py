@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_dcign.clamp import Active
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.minibatch import Images, intensities
+from pyro_dcign.minibatch import Images
 from pyro_dcign.svi import Losses
 
 History = Float[Tensor, "steps 2 minibatches"]
@@ -62,7 +62,7 @@ class PlainSteps:
         """Update the parameters once for each step of the block."""
         history = []
         for rows, active in zip(draws.rows, draws.active, strict=True):
-            images = intensities(self.feed.pixels[rows].flatten(0, 1))
+            images = self.feed.images(rows)
             losses = self.svi.step(images, active)
             history.append(_means(losses, len(rows)))
             if self.stop and self.stop():
@@ -99,7 +99,7 @@ class CapturedSteps:
     def _step(self) -> None:
         rows = self.rows.index_select(0, self.counter)[0]
         active = self.active.index_select(0, self.counter)[0]
-        images = intensities(self.feed.pixels.index_select(0, rows).flatten(0, 1))
+        images = self.feed.images(rows)
         self.svi.optimizer.zero_grad(set_to_none=True)
         losses = self.svi.gradients(images, active)
         self.svi.optimizer.step()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pyro_dcign.clamp import Active
 from pyro_dcign.disk import write_whole
 from pyro_dcign.feed import Draws, Feed
-from pyro_dcign.minibatch import Images, intensities
+from pyro_dcign.minibatch import Images
 from pyro_dcign.resume import random_state, set_random_state
 from pyro_dcign.steps import History
 from pyro_dcign.svi import TypedSVI
@@ -77,7 +77,7 @@ def find_trouble(before: Before, feed: Feed, draws: Draws) -> Trouble:
     svi = before.svi
     before.restore()
     for step, (rows, active) in enumerate(zip(draws.rows, draws.active, strict=True)):
-        images = intensities(feed.pixels[rows].flatten(0, 1))
+        images = feed.images(rows)
         random = random_state(before.device)
         svi.optimizer.zero_grad(set_to_none=True)
         with pyro.validation_enabled(False):
