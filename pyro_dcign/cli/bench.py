@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pyro_dcign.cli import options
 from pyro_dcign.config import CHOICES
 from pyro_dcign.errors import InputError
 
@@ -18,7 +19,7 @@ from pyro_dcign.errors import InputError
 @click.option("--seconds", type=float, default=3.0, show_default=True, help="For each rival.")
 @click.option("--quick", is_flag=True, help="One minibatch a step, half a second a rival.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the ratios into this file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@options.as_json
 def bench(
     preset: str | None,
     device: str,

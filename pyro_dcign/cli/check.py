@@ -4,14 +4,12 @@ from pathlib import Path
 
 import click
 
+from pyro_dcign.cli import options
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder of typed minibatches, or FILE.npz of labelled images.  [default: the run's own]",
-)
+@options.data
 @click.option("--images", type=click.IntRange(1), help="Images for k̂.  [default: 64]")
 @click.option("--draws", type=click.IntRange(100), help="Draws of each.  [default: 1000]")
 @click.option("--simulations", type=click.IntRange(20), help="For SBC.  [default: 400]")
@@ -20,20 +18,9 @@ import click
     "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 150]"
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
-@click.option(
-    "--guide",
-    metavar="NAME",
-    multiple=True,
-    help="The guide of RUN where it is code from a file or module, which you trust.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@options.guide
+@options.device
+@options.as_json
 def check(
     run: Path,
     *,

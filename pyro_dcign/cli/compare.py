@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from pyro_dcign.cli import options
+
 SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "device")
 
 
@@ -41,7 +43,7 @@ SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "devi
     show_default=True,
     help="Folder of the runs, comparison.csv, .json, .md and .png.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@options.as_json
 def compare(
     *,
     runs: tuple[Path, ...],

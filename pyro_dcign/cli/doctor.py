@@ -2,12 +2,14 @@
 
 import click
 
+from pyro_dcign.cli import options
+
 PACKAGES = ["torch", "pyro-ppl", "numpy", "arviz", "seaborn", "matplotlib", "click", "safetensors"]
 PACKAGES += ["scikit-learn", "h5netcdf", "jaxtyping", "pillow", "embreex", "zuko", "h5py"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@options.as_json
 def doctor(as_json: bool) -> None:
     """Show versions and devices, and what a fit here would use."""
     import json

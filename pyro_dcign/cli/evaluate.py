@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyro_dcign.cli import options
+
 if TYPE_CHECKING:
     from pyro_dcign.datasets.plain import EvaluationSet
     from pyro_dcign.run import Run
@@ -32,24 +34,9 @@ def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder of typed minibatches, or FILE.npz of labelled images.  [default: the run's own]",
-)
-@click.option(
-    "--guide",
-    metavar="NAME",
-    multiple=True,
-    help="The guide of RUN where it is code from a file or module, which you trust.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@options.data
+@options.guide
+@options.device
 @click.option(
     "--checkpoint",
     type=click.Choice(["last", "best"]),
@@ -57,7 +44,7 @@ def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
     show_default=True,
     help="Which of RUN's: the newest, or the one with the highest test ELBO.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@options.as_json
 def evaluate(
     run: Path,
     *,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from pyro_dcign.cli import options
+
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
@@ -24,19 +26,8 @@ import click
     type=click.Path(path_type=Path),
     help="FILE.png for a strip, FILE.gif for an animation.  [default: IMAGE-views.png, here]",
 )
-@click.option(
-    "--guide",
-    metavar="NAME",
-    multiple=True,
-    help="The guide of RUN where it is code from a file or module, which you trust.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@options.guide
+@options.device
 def render(
     image: Path,
     run: Path | None,
