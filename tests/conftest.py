@@ -21,3 +21,17 @@ def store(tmp_path_factory):
     number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
     recipe = Recipe("fake", number, side=16, size=6)
     return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)
+
+
+@pytest.fixture
+def run(capsys):
+    """``pyro-dcign`` with these words: its exit status, and what it wrote to stdout and stderr."""
+    from pyro_dcign.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return run

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_dcign.cli import main
 from pyro_dcign.datasets import generate
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.store import Store
@@ -21,17 +20,6 @@ SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]
 @pytest.fixture(autouse=True)
 def _fake_faces(monkeypatch):
     monkeypatch.setattr(generate, "scene_loader", lambda name, device="cpu": fake_scene.load)
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -13,32 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file
+from tiny import HERE, environment
 
 from pyro_dcign.checkpoint import newest_checkpoint
 
-HERE = Path(__file__).parent
-SETTINGS = {
-    "preset": "small",
-    "side": 16,
-    "encoder_kernel": 3,
-    "encoder_maps": [4, 4],
-    "decoder_maps": [4, 4, 1],
-    "decoder_kernels": [3, 5],
-    "latents": 6,
-    "device": "cpu",
-    "precision": "float32",
-    "start": "random",
-    "steps": 300,
-    "checkpoint_every": 5,
-    "evaluate_every": 50,
-}
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join([str(HERE.parent), str(HERE)])
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+SETTINGS = tiny.SETTINGS | {"steps": 300, "checkpoint_every": 5, "evaluate_every": 50}
 
 
 @pytest.fixture

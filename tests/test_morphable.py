@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_dcign.cli import main
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
@@ -102,17 +101,6 @@ def write_ict(folder, monkeypatch):
         lines += ["f " + " ".join(f"{c + 1}/1" for c in corners) for corners in polygons]
         (folder / f"{name}.obj").write_text("\n".join(lines) + "\n")
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 def shoot(scene, people=PEOPLE, **angles):

@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file
 
@@ -20,29 +20,15 @@ from pyro_dcign.processes import Processes, join
 from pyro_dcign.run import build
 from pyro_dcign.train import Trainer
 
-SETTINGS = {
-    "preset": "small",
-    "side": 16,
-    "encoder_kernel": 3,
-    "encoder_maps": [4, 4],
-    "decoder_maps": [4, 4, 1],
-    "decoder_kernels": [3, 5],
-    "latents": 6,
-    "device": "cpu",
-    "steps": 20,
-    "minibatches": 4,
-    "start": "random",  # the principal start draws before the noise that is repeated here
-    "decay": 0.0,
-    "warmup": 0,
-    "precision": "float32",
-}
+# The principal start draws before the noise that is repeated here; these start at random.
+SETTINGS = tiny.SETTINGS | {"steps": 20, "minibatches": 4, "decay": 0.0, "warmup": 0}
 
 
 def torchrun(*words: str) -> None:
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*line, "-m", "pyro_dcign", "fit", "--no-report", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=tiny.environment(),
         capture_output=True,
         text=True,
         check=False,

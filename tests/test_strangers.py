@@ -20,7 +20,6 @@ from test_fuzzing import READERS, import_all
 from test_store import FACTORS, made
 
 from pyro_dcign import hdf5
-from pyro_dcign.cli import main
 from pyro_dcign.datasets.plain import read_npz
 from pyro_dcign.datasets.readers import KINDS, cars3d
 from pyro_dcign.datasets.readers.pictures import picture
@@ -628,17 +627,6 @@ def test_plain_json_is_read():
 
 def test_an_error_is_one_line_without_control_characters():
     assert str(InputError("a\x1b[31m\nb\ufeff")) == "a?[31m b?"
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 def test_a_zip_with_a_list_of_its_own_length_is_a_zip(tmp_path):

@@ -1,5 +1,6 @@
 """A tiny network and how to train it, for the tests that need a run."""
 
+import os
 from pathlib import Path
 
 from pyro_dcign.config import Config
@@ -7,6 +8,7 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.run import Run, build
 from pyro_dcign.train import Trainer
 
+HERE = Path(__file__).parent
 TINY = Config(
     side=16,
     encoder_maps=(6, 6),
@@ -21,6 +23,26 @@ TINY = Config(
     device="cpu",
     precision="float32",
 )
+
+SETTINGS = {
+    "preset": "small",
+    "side": 16,
+    "encoder_kernel": 3,
+    "encoder_maps": [4, 4],
+    "decoder_maps": [4, 4, 1],
+    "decoder_kernels": [3, 5],
+    "latents": 6,
+    "device": "cpu",
+    "precision": "float32",
+    "start": "random",
+}
+"""A config file's network as small, for the tests that start processes."""
+
+
+def environment() -> dict[str, str]:
+    """Where a process finds the package and the tests, with one thread."""
+    path = os.pathsep.join([str(HERE.parent), str(HERE)])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def trained(folder: Path, store: Store, config: Config = TINY, *, resume: bool = False) -> Run:

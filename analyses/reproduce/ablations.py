@@ -44,9 +44,6 @@ ROWS = [Row(name, {**BASE, **changes}, seeds=seeds) for name, changes, seeds in 
 def main(asked: Options) -> None:
     """Train and measure the ablations on faces."""
     experiment = Experiment("ablations", ROWS, partial(faces, asked), asked)
-    if asked.estimate:
-        print(experiment.estimate())
-        return
     experiment.run()
     experiment.close()
 

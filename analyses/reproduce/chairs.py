@@ -47,9 +47,6 @@ def chairs(asked: Options, side: int) -> Store:
 def main(asked: Options) -> None:
     """Train, measure and draw the paper's experiment on chairs."""
     experiment = Experiment("chairs", ROWS, partial(chairs, asked), asked)
-    if asked.estimate:
-        print(experiment.estimate())
-        return
     experiment.run()
     images = experiment.images()
     for row in experiment.rows:

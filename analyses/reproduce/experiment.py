@@ -162,7 +162,13 @@ class Experiment:
         return 60 * self.asked.minutes - LEAST - (time.monotonic() - self.began)
 
     def run(self) -> None:
-        """Train and measure what is not done, until all is done or the time is up."""
+        """Train and measure what is not done, until all is done or the time is up.
+
+        Where only an estimate was asked for, say it and leave.
+        """
+        if self.asked.estimate:
+            click.echo(self.estimate())
+            raise click.exceptions.Exit
         todo = [(row, seed) for row, seed in self.jobs() if not self.done(row, seed)]
         say(f"{self.name}: {len(todo)} runs to do, {sum(1 for _ in self.jobs())} in all")
         if not todo:

@@ -41,9 +41,6 @@ def faces(asked: Options, side: int) -> Store:
 def main(asked: Options) -> None:
     """Train, measure and draw the paper's experiment on faces."""
     experiment = Experiment("faces", ROWS, partial(faces, asked), asked)
-    if asked.estimate:
-        print(experiment.estimate())
-        return
     experiment.run()
     images = experiment.images()
     entangled = experiment.network("faces-entangled")

@@ -43,9 +43,6 @@ ROWS = [
 def main(asked: Options) -> None:
     """Train and measure variants of the exchange on faces."""
     experiment = Experiment("grid", ROWS, partial(faces, asked), asked)
-    if asked.estimate:
-        print(experiment.estimate())
-        return
     experiment.run()
     experiment.close()
 
