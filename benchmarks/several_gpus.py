@@ -30,7 +30,7 @@ def rate(folder, processes, options, data):
     line += ["--preset", options.preset, "--data", str(data), "--out", str(out)]
     line += ["--minibatches", str(minibatches), "--steps", str(options.steps)]
     line += ["--evaluate-every", "100000000", "--checkpoint-every", "100000000"]
-    line += ["--start", "random", "--device", options.device]
+    line += ["--device", options.device]
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     subprocess.run(line, check=True, env={**os.environ, "PYTHONPATH": path})
     records = [json.loads(text) for text in (out / "metrics.jsonl").read_text().splitlines()]

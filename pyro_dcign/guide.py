@@ -112,7 +112,7 @@ class AtMean(Messenger):
     """Replace each draw of a graphics code's site by the mean of its distribution.
 
     Where a site's parameters depend on earlier sites, those are at their means as well.
-    A distribution whose mean is unknown (a flow) gives the mean of 64 draws.
+    A distribution whose mean is unknown (a flow) gives the mean of 64 reparametrised draws.
     """
 
     def __init__(self, code: GraphicsCode) -> None:
@@ -124,7 +124,7 @@ class AtMean(Messenger):
             try:
                 msg["value"] = msg["fn"].mean
             except NotImplementedError:
-                msg["value"] = msg["fn"].sample((64,)).mean(0)
+                msg["value"] = msg["fn"].rsample((64,)).mean(0)
             msg["done"] = True
 
 

@@ -67,6 +67,8 @@ def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
             images = intensities(feed.rows(name)[row])
             nodes: Any = poutine.trace(AtMean(run.code)(run.guide)).get_trace(images).nodes
             loss = loss + F.mse_loss(nodes[name]["value"], wanted[row])
+        if not loss.requires_grad:  # a guide without an encoder has nothing to be taught
+            return
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

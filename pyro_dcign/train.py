@@ -22,7 +22,7 @@ from pyro_dcign.resume import random_state, restore, set_random_state
 from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.signals import Signals
 from pyro_dcign.start import start_at_mean, start_principal
-from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
+from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps, timed_convolutions
 from pyro_dcign.svi import TypedSVI, adam, load_elbo
 from pyro_dcign.trouble import Before, find_trouble, is_sound, keep_minibatches
 
@@ -100,7 +100,8 @@ class Trainer:
             self._go_on(*found)
         elif config.start == "principal":
             start_at_mean(run, self.feed)
-            start_principal(run, self.feed)
+            with timed_convolutions():
+                start_principal(run, self.feed)
         processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
         self.steps: Steps = (

@@ -1,13 +1,19 @@
 """Shapes are checked at run time in every test."""
 
 import os
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
 # A million steps take three times as long with it.
 if "PYRO_DCIGN_UNCHECKED" not in os.environ:
-    install_import_hook("pyro_dcign", "shapes.check")
+    # All but Triton's kernels, whose functions Triton parses itself.
+    package = Path(find_spec("pyro_dcign").submodule_search_locations[0])
+    names = (path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir())
+    checked = [f"pyro_dcign.{name}" for name in names if name not in {"kernels", "__init__"}]
+    install_import_hook(checked, "shapes.check")
 
 
 @pytest.fixture(scope="session")

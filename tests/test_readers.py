@@ -279,6 +279,7 @@ DAMAGES = {
         "shape": lambda p: reh5(p, labels=np.zeros((96, 5))),
         "dtype": lambda p: reh5(p, images=np.zeros((96, 64, 64, 3), np.float32)),
         "NaN": lambda p: reh5(p, labels=np.full((96, 6), np.nan)),
+        "vast": lambda p: reh5(p, labels=np.full((96, 6), 1e306)),
     },
     "dsprites": {
         "truncated": cut,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, trained
 
-from pyro_dcign.guide import posterior_mean
+from pyro_dcign.guide import known_guides, posterior_mean
 from pyro_dcign.minibatch import intensities
 from pyro_dcign.run import build
 from pyro_dcign.start import principal_scores, start_at_mean, start_principal
@@ -44,6 +44,18 @@ def test_the_start_teaches_the_guide_its_factors_and_not_the_model(store, tmp_pa
         f = block.factors[..., i]
         z, f = z - z.mean(1, keepdim=True), f - f.mean(1, keepdim=True)
         assert ((z * f).sum() / (z.norm() * f.norm())).abs() > 0.8
+
+
+@pytest.mark.parametrize("guide", known_guides())
+def test_every_guide_can_be_started_on_its_factors(guide, store, tmp_path) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, guide=guide), store.factors)
+    trainer = Trainer(run, store)
+    before = run.guide.encoder.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    start_principal(run, trainer.feed, steps=2)
+    after = run.guide.encoder.state_dict()
+    learns = not guide.startswith("auto")  # those fit each image by itself, without the encoder
+    assert learns == any(not torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("ground", [0, 255])

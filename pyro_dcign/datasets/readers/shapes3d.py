@@ -29,9 +29,10 @@ def source(path: Path) -> Iterator[Source]:
         def read(start: int, stop: int) -> Grey:
             return grey(images.read((start, stop)))
 
-        table = np.round(labels.read().astype(np.float64), 6)
-        if not (np.abs(table) <= MAX_VALUE).all():
+        found = labels.read()
+        if not (np.abs(found) <= MAX_VALUE).all():
             raise refuse(path, f"numbers within {MAX_VALUE:g} in labels", "others")
+        table = np.round(found.astype(np.float64), 6)
         values = dict(zip(FACTORS, table.T, strict=True))
         columns = {
             "azimuth": Column(values["azimuth"]),
