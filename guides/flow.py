@@ -57,7 +57,8 @@ class Flow(nn.Module):
                         pyro.sample(name, normal.to_event(1))
                         break
                     theta = knots + self.given(given).unflatten(-1, shape)
-                    base = dist.Normal(torch.zeros_like(normal.loc), 1.0, validate_args=False)
+                    zeros, ones = torch.zeros_like(normal.loc), torch.ones_like(normal.loc)
+                    base = dist.Normal(zeros, ones, validate_args=False)
                     onto = AffineTransform(normal.loc, normal.scale)
                     site = dist.TransformedDistribution(
                         base, [self._spline(theta[..., where, :]), onto], validate_args=False

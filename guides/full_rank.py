@@ -30,5 +30,6 @@ class FullRank(nn.Module):
             loc = self.loc(features)
             scale = (self.log_variance(features) / 2).exp()
             below = self.regression(features).unflatten(-1, (k, k)).tril(-1)
-            triangle = scale[:, :k, None] * (torch.eye(k).to(below) + below)
+            one = torch.eye(k, dtype=below.dtype, device=below.device)
+            triangle = scale[:, :k, None] * (one + below)
         sample_chain(self.code, loc, scale, triangle)

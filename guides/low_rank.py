@@ -33,6 +33,7 @@ class LowRank(nn.Module):
             scale = (self.log_variance(features) / 2).exp()
             v: Tensor = self.directions(features).unflatten(-1, (k, self.rank))
             # 1 + V Vᵀ is positive definite; unchecked, the device need not wait for the host.
-            root = torch.linalg.cholesky_ex(torch.eye(k).to(v) + v @ v.mT, check_errors=False).L
+            one = torch.eye(k, dtype=v.dtype, device=v.device)
+            root = torch.linalg.cholesky_ex(one + v @ v.mT, check_errors=False).L
             triangle = scale[:, :k, None] * root
         sample_chain(self.code, loc, scale, triangle)

@@ -83,7 +83,7 @@ def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
 
 def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[], Any], int]:
     """What takes steps of a rival, and how many in one call."""
-    several = BLOCK if feed.pixels.is_cuda else 1
+    several = max(1, BLOCK // minibatches) if feed.pixels.is_cuda else 1
     if name in RIVALS[2:]:
         svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
         steps = steps_of(svi, feed, minibatches)

@@ -150,7 +150,7 @@ class Tricks:
         """Losses of the clamped step; gradients are added to the parameters'."""
         guide, kind = self.run.guide, images.device.type
         lowered = self.precision != torch.float32
-        with tf32_matmul(images, False), torch.autocast(kind, self.precision, enabled=lowered):
+        with tf32_matmul(images, lowered), torch.autocast(kind, self.precision, enabled=lowered):
             features = guide.encoder(images)
             with torch.autocast(kind, enabled=False):
                 loc = guide.loc(features)
@@ -159,8 +159,9 @@ class Tricks:
             loc, scale = clamp_both(loc, scale, mask, strength=0.01, to="mean")
             z, kl = draw(loc, scale, torch.empty_like(loc).normal_())
             reconstruction = self._reconstruction(images, self.run.model.decoder(z))
-        each = torch.ones_like(kl)
-        torch.autograd.backward((reconstruction, kl), (each, each))
+            each = torch.ones_like(kl)
+            with torch.autocast(kind, enabled=False):
+                torch.autograd.backward((reconstruction, kl), (each, each))
         return Losses(reconstruction.detach(), kl.detach())
 
     def _reconstruction(self, images: Images, logits: Tensor) -> Tensor:

@@ -173,10 +173,13 @@ class CapturedSteps:
         self.rows[:steps].copy_(draws.rows)
         self.active[:steps].copy_(draws.active)
         if self.graph is None:
+            reason = ""
             try:
                 self.graph = self._capture()
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
+            # Out of the handler, where the error would keep the half-made step's graph alive.
+            if self.graph is None:
                 warnings.warn(
                     f"this step cannot be captured and runs uncaptured, which is slower: {reason}",
                     stacklevel=2,

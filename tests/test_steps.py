@@ -1,14 +1,18 @@
 """Laws of captured steps: they are the plain ones, and give way to them where a guide cannot be."""
 
 import dataclasses
+from contextlib import nullcontext
 
+import pyro
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from pyro_dcign.bench import FACTORS, NoiseFeed, typed_svi
 from pyro_dcign.config import PRESETS
-from pyro_dcign.guide import known_guides
+from pyro_dcign.guide import known_guides, load_guide
 from pyro_dcign.run import Run, build
 from pyro_dcign.steps import CapturedSteps, PlainSteps
 
@@ -43,19 +47,64 @@ def test_a_step_that_cannot_be_captured_runs_plain_and_says_why(tmp_path, monkey
     captured(draws)  # once is enough
 
 
+class NoWord(TorchDispatchMode):
+    """Refuses whatever would make a device wait for the host, or the host for a device."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **kwargs or {})
+        tensors = [[x for x in tree_leaves(tree) if isinstance(x, torch.Tensor)]
+                   for tree in ((args, kwargs), found)]  # fmt: skip
+        here, there = ({x.device.type for x in some} for some in tensors)
+        name = str(function).removeprefix("aten.")
+        waits = name.startswith(("_local_scalar_dense", "nonzero"))
+        waits |= "cpu" in here and "meta" in there and "copy" in name
+        waits |= name.startswith("lift_fresh") and "meta" in there  # a tensor made of a number
+        assert not waits, f"{name} waits"
+        return found
+
+
+@pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
+@pytest.mark.parametrize("guide", known_guides())
+def test_no_step_makes_the_device_wait(guide: str, clamp: str, tmp_path, monkeypatch) -> None:
+    kind = load_guide(guide)
+    on = getattr(kind, "clamp_on", "parameters")
+    if not getattr(kind, "capturable", True) or (on == "draw" and clamp == "exchange"):
+        pytest.skip("is not captured")
+    cast = torch.autocast
+    monkeypatch.setattr(
+        torch,
+        "autocast",
+        lambda kind, *a, **k: nullcontext() if kind == "meta" else cast(kind, *a, **k),
+    )
+    config = dataclasses.replace(SMALL, guide=guide, clamp=clamp, clamp_on=on)
+    run = build(tmp_path, config, FACTORS)
+    run.modules.to("meta")  # stands for a device: it has shapes and no numbers
+    images = torch.empty(40, 1, 64, 64, device="meta")
+    active = torch.empty(2, 4, dtype=torch.bool, device="meta")
+    svi = typed_svi(run)
+    with pyro.validation_enabled(False), NoWord():
+        svi.gradients(images, active)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
 @pytest.mark.parametrize("guide", known_guides())
 def test_captured_steps_are_plain_steps(guide: str, clamp: str, tmp_path) -> None:
-    config = dataclasses.replace(SMALL, device="cuda", guide=guide, clamp=clamp)
+    kind = load_guide(guide)
+    on = getattr(kind, "clamp_on", "parameters")
+    if not getattr(kind, "capturable", True) or (on == "draw" and clamp == "exchange"):
+        pytest.skip("is not captured")
+    config = dataclasses.replace(SMALL, device="cuda", guide=guide, clamp=clamp, clamp_on=on)
     (run, captured), (other, plain) = both(tmp_path, config)
     draws = plain.feed.draw(20, 2)
     torch.manual_seed(0)
     first = captured(draws)
     torch.manual_seed(0)
-    # cuDNN chooses other algorithms in the two, and sums in another order.
-    torch.testing.assert_close(first, plain(draws), rtol=1e-3, atol=1e-2)
-    assert (parameters(run) - parameters(other)).abs().max() < 20 * 2 * 5e-4
+    second = plain(draws)
+    # cuDNN chooses other algorithms in the two, and sums in another order; Adam magnifies that.
+    torch.testing.assert_close(first[:1], second[:1], rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(first, second, rtol=1e-2, atol=5e-2)
+    assert (parameters(run) - parameters(other)).abs().mean() < 1e-4
 
 
 @pytest.mark.gpu

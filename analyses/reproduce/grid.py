@@ -18,22 +18,25 @@ STEPS = 12_500
 CLAMP = {"preset": "paper", "steps": STEPS, "decay": 0.5}
 BASE = {**CLAMP, "clamp": "exchange", "ratio": "1:3"}
 
+NORMAL = {"likelihood": "normal", "start": "principal", "warmup": 100}
+
 # In the order of what is to be learned from them.
 CHANGES: list[tuple[str, dict[str, object]]] = [
     ("exchange", {}),
     ("agreement 3", {"agreement": 3.0}),
     ("agreement 10", {"agreement": 10.0}),
     ("agreement 30", {"agreement": 30.0}),
-    ("agreement 10, ratio 1:1", {"agreement": 10.0, "ratio": "1:1"}),
-    ("agreement 10, ratio 1:10", {"agreement": 10.0, "ratio": "1:10"}),
-    ("agreement 10, principal start", {"agreement": 10.0, "start": "principal"}),
-    ("agreement 10, normal likelihood", {"agreement": 10.0, "likelihood": "normal"}),
-    ("KL weight 3", {"kl_weight": 3.0}),
-    ("agreement 1", {"agreement": 1.0}),
     ("agreement 100", {"agreement": 100.0}),
+    ("agreement 30, normal likelihood", {"agreement": 30.0, **NORMAL}),
+    ("agreement 100, normal likelihood", {"agreement": 100.0, **NORMAL}),
+    ("agreement 10, normal likelihood", {"agreement": 10.0, **NORMAL}),
+    ("agreement 30, ratio 1:1", {"agreement": 30.0, "ratio": "1:1"}),
+    ("agreement 30, ratio 1:10", {"agreement": 30.0, "ratio": "1:10"}),
+    ("KL weight 0.1, agreement 10", {"kl_weight": 0.1, "agreement": 10.0}),
 ]
 ROWS = [
     Row("clamp", CLAMP),
+    Row("clamp, normal likelihood", {**CLAMP, **NORMAL}),
     *(Row(name, {**BASE, **changes}) for name, changes in CHANGES),
     Row("agreement 10, from faces-paper", {**BASE, "agreement": 10.0}, start="faces-paper"),
 ]
