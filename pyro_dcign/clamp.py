@@ -134,12 +134,45 @@ def divergence(fn: Any, other: Any, site: str, remedy: str) -> Any:
         ) from None
 
 
+class _HeldDraw(dist.TorchDistribution):  # type: ignore[misc]
+    """A site's distribution, whose density teaches nothing where its draw is held.
+
+    A held draw is not from the distribution, so log q of it is no part of a KL: to lower it, q
+    would leave the draw behind and shrink without end.
+    """
+
+    def __init__(self, fn: Any, active: Bool[Tensor, " images"]) -> None:
+        self.fn, self.active = fn, active
+        super().__init__(fn.batch_shape, fn.event_shape, validate_args=False)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        """As of the distribution within."""
+        return bool(self.fn.has_rsample)
+
+    @property
+    def support(self) -> Any:
+        """As of the distribution within."""
+        return self.fn.support
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """A draw that is not held."""
+        drawn: Tensor = self.fn.rsample(sample_shape)
+        return drawn
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The density of the distribution within, a constant where the draw is held."""
+        found: Tensor = self.fn.log_prob(value)
+        return torch.where(self.active, found, found.detach())
+
+
 class Clamp(Messenger):
     """A handler that clamps the guide's sites of the factors that do not vary.
 
     It acts on the parameters (loc, scale) that the guide gives to a site, before the draw, so the
     reconstruction's and the KL's gradients are both replaced; with ``on="draw"`` it acts on the
-    drawn value instead. Around a guide only: ``Clamp(code, active)(guide)``.
+    drawn value instead, and the site's density keeps no gradient of its own where that is held.
+    Around a guide only: ``Clamp(code, active)(guide)``.
 
     Laws (tests/test_clamp.py): idempotent; nothing happens when every factor is active; commutes
     with ``replay``; the pull sums to zero over the minibatch.
@@ -153,11 +186,11 @@ class Clamp(Messenger):
         to: ``"mean"`` (paper) or ``"first"`` (released code).
         on: ``"parameters"`` or ``"draw"``.
         keep_kl: Beside the pull, give an inactive latent its own KL's gradient, which the paper
-            and its code replace. Only its gradient: the loss is the same. Of no concern to
-            ``on="draw"``, where the KL's gradient through loc and scale is kept anyway.
+            and its code replace. Only its gradient: the loss is the same.
 
     Raises:
-        InputError: A site without loc and scale, while acting on parameters.
+        InputError: A site without loc and scale, while acting on parameters; one whose KL to the
+            prior has no closed form, while keeping its gradient.
     """
 
     def __init__(
@@ -189,7 +222,7 @@ class Clamp(Messenger):
         if not self._concerns(msg):
             return
         fn = msg["fn"]
-        if self.keep_kl and self.on == "parameters":
+        if self.keep_kl:
             self._keep_kl(msg["name"], fn)
         if self.on == "draw":
             # Here and not after sampling: a trace outside this handler would have copied the
@@ -198,6 +231,8 @@ class Clamp(Messenger):
             mask = self._active(msg["name"])
             held = _clamp_rows(value, mask, strength=self.strength, to=self.to)
             msg["value"], msg["done"] = held, True
+            images = fn.batch_shape[-1]
+            msg["fn"] = _HeldDraw(fn, mask.expand(-1, images // len(mask)).flatten())
         elif isinstance(fn, Share):
             msg["fn"] = fn.whole.once(self, self._held).share(fn.name)
         else:
@@ -211,7 +246,8 @@ class Clamp(Messenger):
     def _keep_kl(self, site: str, fn: Any) -> None:
         """Add a log factor of value zero whose gradient is that of an inactive site's own KL."""
         # Tensors only, and no repeat_interleave: a captured step must not wait for the host.
-        zeros, ones = torch.zeros_like(fn.mean), torch.ones_like(fn.mean)
+        like = self.active.new_empty((*fn.batch_shape, *fn.event_shape), dtype=torch.float32)
+        zeros, ones = torch.zeros_like(like), torch.ones_like(like)
         prior = dist.Normal(zeros, ones, validate_args=False).to_event(1)
         nats = divergence(fn, prior, site, "use --kl-gradient replaced")
         active = self.active[..., self.code.index(site)].reshape(-1, 1)

@@ -20,7 +20,7 @@ from pyro_dcign.config import Config
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.disk import write_whole
-from pyro_dcign.errors import refuse
+from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.evaluate import evaluate
 from pyro_dcign.files import content, parse_json
 from pyro_dcign.guide import load_guide
@@ -106,14 +106,17 @@ def fit_and_measure(
     """Train each guide with each seed in ``folder/GUIDE-seedN``, and measure it; a row a run.
 
     Seeds are the outer loop, so an interrupted comparison compares what it has; a run that was
-    measured before is read, not trained again. Every run draws from its own seed.
+    measured before is read, not trained again. Every run draws from its own seed. One whose
+    training fails is named, and left out.
 
     Raises:
-        InputError: A guide that is not known, before any is trained.
+        InputError: A guide that is not known, before any is trained; a comparison of which every
+            run failed.
     """
     base = dataclasses.replace(base, data=str(store.folder))
     configs = [config_of(base, guide, seed) for seed in seeds for guide in guides]
     rows = []
+    left_out: InputError | None = None
     for config in configs:
         where = folder / f"{Path(config.guide).name.replace(':', '-')}-seed{config.seed}"
         kept = where / ROW
@@ -128,15 +131,22 @@ def fit_and_measure(
         if not begun:
             _clear(where)
             write_run_config(run)
-        with _own_generators(run):
-            for _ in Trainer(run, store, resume=begun).records():
-                pass
+        try:
+            with _own_generators(run):
+                for _ in Trainer(run, store, resume=begun).records():
+                    pass
+        except InputError as error:  # that one diverges is no reason to lose the others
+            say(f"{where}: left out: {error}")
+            left_out = error
+            continue
         calibration = calibrate(run, evaluation_set(store, "train"))
         write_calibration(calibration, where)
         row = measured(run, evaluation_set(store), calibration, size=size)
         row["ms_a_step"] = _recorded_ms(where)
         write_whole(kept, json.dumps(row, indent=1) + "\n")
         rows.append(row)
+    if left_out and not rows:
+        raise left_out
     return rows
 
 

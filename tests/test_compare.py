@@ -101,6 +101,24 @@ def test_an_unknown_guide_is_refused_before_anything_is_trained(store, tmp_path)
     assert not (tmp_path / "a").exists()
 
 
+def test_a_guide_whose_training_fails_is_named_and_left_out(store, tmp_path) -> None:
+    diverging = tmp_path / "diverging.py"
+    diverging.write_text(
+        "from pyro_dcign.guides.mean_field import MeanField\n"
+        "class Diverging(MeanField):\n"
+        "    def forward(self, images):\n"
+        "        self.loc.bias.data.fill_(float('nan'))\n"
+        "        super().forward(images)\n"
+    )
+    said: list[str] = []
+    guides = [f"{diverging}:Diverging", "mean_field"]
+    rows = fit_and_measure(TINY, store, guides, [0], tmp_path / "a", size=SMALL, say=said.append)
+    assert [row["guide"] for row in rows] == ["mean_field"]
+    assert any("left out: " in line and "is not at step 1" in line for line in said)
+    with pytest.raises(InputError, match="is not at step 1"):
+        fit_and_measure(TINY, store, guides[:1], [0], tmp_path / "b", size=SMALL)
+
+
 def test_one_seed_has_no_interval() -> None:
     row = dict.fromkeys(COLUMNS, 1.0) | {
         "guide": "a", "supervision": "mean", "seed": 0, "steps": 5, "leakage": None
