@@ -135,12 +135,13 @@ def join(device: torch.device) -> Processes:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or "RANK" not in os.environ:
         return Processes()
+    kind, own = "gloo", None
     if device.type == "cuda":
         take_own_gpu()
+        kind, own = "nccl", torch.device("cuda", torch.cuda.current_device())
     if not distributed.is_initialized():
-        kind = "nccl" if device.type == "cuda" else "gloo"
         # The first process may evaluate, or render its data, for long.
-        distributed.init_process_group(kind, timeout=timedelta(hours=2))
+        distributed.init_process_group(kind, timeout=timedelta(hours=2), device_id=own)
     return Processes(distributed.get_rank(), count)
 
 
