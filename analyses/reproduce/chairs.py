@@ -1,6 +1,6 @@
 """Chairs at the paper's size: its clamp and the exchange, with one and with two azimuth latents.
 
-python analyses/reproduce/chairs.py           # about 20 minutes of an H100 in all
+python analyses/reproduce/chairs.py           # about 10 minutes of an H100 in all
 """
 
 from experiment import Experiment, row_of  # isort: skip  finds the package

@@ -76,8 +76,8 @@ def row_of(file: str, **options: Any) -> Row:
     return Row(file, read_settings(HERE / f"{file}.toml"), **options)
 
 
-MS = {150: 2.84, 64: 0.76}
-"""Milliseconds a step of one minibatch on an H100 (benchmarks/gpu_check.py)."""
+MS = {150: 1.7, 64: 0.73}
+"""Milliseconds a step of one minibatch on an H100, with evaluations (benchmarks/sweep.py)."""
 
 
 class Experiment:
@@ -148,8 +148,8 @@ class Experiment:
         lines, total = [], 0.0
         for row, seed in self.jobs():
             config = self.config(row, seed)
-            slower = 1 + 0.32 * (config.minibatches - 1)  # 16.4 ms for 16 minibatches
-            minutes = config.steps * MS.get(config.side, 2.84) * slower / 60_000
+            slower = 1 + 0.57 * (config.minibatches - 1)  # 16.3 ms for 16 minibatches
+            minutes = config.steps * MS.get(config.side, 1.7) * slower / 60_000
             total += 0 if self.done(row, seed) else minutes
             state = "done" if self.done(row, seed) else f"{minutes:.1f} min, {total:.1f} in all"
             lines.append(f"{row.name} seed {seed}: {config.steps} steps, {state}")
