@@ -100,11 +100,10 @@ def clamp_both(
     return fused(loc, scale, mask.expand(-1, loc.shape[1]), strength=strength, first=to == "first")
 
 
-def loc_scale(fn: Any, site: str, remedy: str) -> tuple[Any, int]:
+def loc_scale(fn: Any) -> tuple[Any, int] | None:
     """The location-scale distribution of a site and its number of event dimensions.
 
-    Raises:
-        InputError: A distribution that is not given by a location and a scale.
+    None where a location and a scale do not give the distribution.
     """
     event = 0
     while hasattr(fn, "reinterpreted_batch_ndims"):
@@ -112,10 +111,7 @@ def loc_scale(fn: Any, site: str, remedy: str) -> tuple[Any, int]:
         fn = fn.base_dist
     constraints = getattr(fn, "arg_constraints", {})
     if isinstance(fn, TransformedDistribution) or not {"loc", "scale"} <= set(constraints):
-        raise InputError(
-            f"site {site!r} needs a distribution with loc and scale, got {type(fn).__name__}; "
-            f"{remedy}"
-        )
+        return None
     return fn, event
 
 
@@ -134,15 +130,11 @@ def divergence(fn: Any, other: Any, site: str, remedy: str) -> Any:
         ) from None
 
 
-class _HeldDraw(dist.TorchDistribution):  # type: ignore[misc]
-    """A site's distribution, whose density teaches nothing where its draw is held.
+class Around(dist.TorchDistribution):  # type: ignore[misc]
+    """A site's distribution within another, which changes what becomes of its draws."""
 
-    A held draw is not from the distribution, so log q of it is no part of a KL: to lower it, q
-    would leave the draw behind and shrink without end.
-    """
-
-    def __init__(self, fn: Any, active: Bool[Tensor, " images"]) -> None:
-        self.fn, self.active = fn, active
+    def __init__(self, fn: Any) -> None:
+        self.fn = fn
         super().__init__(fn.batch_shape, fn.event_shape, validate_args=False)
 
     @property
@@ -156,9 +148,21 @@ class _HeldDraw(dist.TorchDistribution):  # type: ignore[misc]
         return self.fn.support
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """A draw that is not held."""
+        """As of the distribution within."""
         drawn: Tensor = self.fn.rsample(sample_shape)
         return drawn
+
+
+class _HeldDraw(Around):
+    """A site's distribution, whose density teaches nothing where its draw is held.
+
+    A held draw is not from the distribution, so log q of it is no part of a KL: to lower it, q
+    would leave the draw behind and shrink without end.
+    """
+
+    def __init__(self, fn: Any, active: Bool[Tensor, " images"]) -> None:
+        super().__init__(fn)
+        self.active = active
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The density of the distribution within, a constant where the draw is held."""
@@ -236,7 +240,13 @@ class Clamp(Messenger):
         elif isinstance(fn, Share):
             msg["fn"] = fn.whole.once(self, self._held).share(fn.name)
         else:
-            fn, event = loc_scale(fn, msg["name"], 'clamp on="draw" instead')
+            found = loc_scale(fn)
+            if found is None:
+                raise InputError(
+                    f"site {msg['name']!r} needs a distribution with loc and scale, got "
+                    f'{type(fn).__name__}; clamp on="draw" instead, or use --clamp exchange'
+                )
+            fn, event = found
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
             loc, scale, mask = arguments["loc"], arguments["scale"], self._active(msg["name"])
             both = clamp_both(loc, scale, mask, strength=self.strength, to=self.to)

@@ -74,15 +74,14 @@ class Size:
 def config_of(base: Config, guide: str, seed: int) -> Config:
     """The base configuration with another guide and seed.
 
-    A guide that is clamped on its draw only (it says ``clamp_on = "draw"``) gets the mean clamp
-    there; everything else is as for the others.
+    A guide that is clamped on its draw only (it says ``clamp_on = "draw"``) is clamped there;
+    everything else is as for the others.
     """
     config = dataclasses.replace(base, guide=guide, seed=seed)
     only = getattr(load_guide(guide), "clamp_on", None)
-    if only is None or base.clamp == "none":
+    if only is None or base.clamp in {"none", "exchange"}:
         return config
-    clamp = "mean" if base.clamp == "exchange" else base.clamp
-    return dataclasses.replace(config, clamp=clamp, clamp_on=only)
+    return dataclasses.replace(config, clamp_on=only)
 
 
 def supervision_of(run: Run) -> str:

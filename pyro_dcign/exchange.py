@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from pyro_dcign.clamp import Active, divergence, loc_scale
+from pyro_dcign.clamp import Active, Around, divergence, loc_scale
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.diagonal import Diagonal, Share
 
@@ -51,6 +51,28 @@ def exchange(
     return torch.where(active, z, given)
 
 
+class _Donated(Around):
+    """A site's distribution whose images have been given the draws of others."""
+
+    def __init__(self, fn: Any, origin: Int64[Tensor, " images"]) -> None:
+        super().__init__(fn)
+        self.origin = origin
+        own = torch.arange(len(origin), device=origin.device)
+        self.back = torch.empty_like(origin).scatter_(0, origin, own)
+
+    def _rows(self, z: Tensor, rows: Tensor, right: int) -> Tensor:
+        return z.index_select(z.dim() - right - 1, rows)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Each image's draw is that of its origin."""
+        return self._rows(self.fn.rsample(sample_shape), self.origin, self.event_dim)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The density of a draw under the distribution of its origin."""
+        found = self.fn.log_prob(self._rows(value, self.back, self.event_dim))
+        return self._rows(found, self.origin, 0)
+
+
 class Exchange(Messenger):
     """A handler that decodes each image from its own active latents and another's inactive ones.
 
@@ -66,6 +88,9 @@ class Exchange(Messenger):
     x_π(i))), nats by which two images of a minibatch disagree on what they share: zero only where
     the rest does not know f. It enters as a ``pyro.factor`` of the guide, one for each site.
 
+    A site without location and scale (a flow) has its draws exchanged in place of its parameters,
+    which is the same in distribution.
+
     Laws (tests/test_exchange.py): nothing happens when every factor is active; the distributions
     of a site are permuted, never changed; commutes with ``replay``; the KL of a minibatch is the
     guide's own; the agreement is zero where all images agree, and positive elsewhere.
@@ -76,8 +101,7 @@ class Exchange(Messenger):
         agreement: Weight of the disagreement; 0 leaves it out.
 
     Raises:
-        InputError: A site without loc and scale, or one whose divergence is unknown where
-            agreement is asked for.
+        InputError: A site whose divergence is unknown where agreement is asked for.
     """
 
     def __init__(self, code: GraphicsCode, active: Active, *, agreement: float = 0.0) -> None:
@@ -89,11 +113,21 @@ class Exchange(Messenger):
         self.donor = None
         return super().__enter__()
 
+    def _donor(self, groups: int, images: int) -> Int64[Tensor, "groups images"]:
+        if self.donor is None:  # one donor for all sites of a run of the guide
+            self.donor = donors(groups, images // groups, self.active.device)
+        return self.donor
+
     def _exchange(self, mask: Bool[Tensor, "groups _"], z: Tensor) -> Tensor:
         groups = z.unflatten(0, (len(mask), -1))
-        if self.donor is None:  # one donor for all sites of a run of the guide
-            self.donor = donors(groups.shape[0], groups.shape[1], z.device)
-        return exchange(groups, mask.unsqueeze(1), self.donor).flatten(0, 1)
+        donor = self._donor(len(mask), len(z))
+        return exchange(groups, mask.unsqueeze(1), donor).flatten(0, 1)
+
+    def _origin(self, mask: Bool[Tensor, "groups 1"], images: int) -> Int64[Tensor, " images"]:
+        """The row from which each image has a site's draw."""
+        donor = self._donor(len(mask), images)
+        own = torch.arange(images, device=donor.device).view_as(donor)
+        return torch.where(mask, own, own[:, :1] + donor).flatten()
 
     def _exchanged(self, whole: Diagonal) -> Diagonal:
         mask = self.code.active_latents(self.active)
@@ -111,9 +145,12 @@ class Exchange(Messenger):
         """The site's distribution with the donors' parameters."""
         if isinstance(msg["fn"], Share):
             return msg["fn"].whole.once(self, self._exchanged).share(msg["name"])
-        fn, event = loc_scale(msg["fn"], msg["name"], "use --clamp mean with --clamp-on draw")
-        arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
         mask = self.active[..., self.code.index(msg["name"])].reshape(-1, 1)
+        found = loc_scale(msg["fn"])
+        if found is None:
+            return _Donated(msg["fn"], self._origin(mask, msg["fn"].batch_shape[-1]))
+        fn, event = found
+        arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
         arguments |= {n: self._exchange(mask, arguments[n]) for n in ("loc", "scale")}
         return type(fn)(**arguments, validate_args=False).to_event(event)
 

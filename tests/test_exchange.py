@@ -125,16 +125,34 @@ def test_each_run_of_the_guide_draws_new_donors() -> None:
     assert len(orders) == 5
 
 
-def test_a_site_without_loc_and_scale_is_refused_by_name() -> None:
+def test_a_site_without_loc_and_scale_has_its_draws_and_their_densities_exchanged(
+    monkeypatch,
+) -> None:
     import pyro
     import pyro.distributions as dist
 
-    def guide() -> None:
-        with pyro.plate("images", 3):
-            pyro.sample("azimuth", dist.Gamma(torch.ones(3, 1), 1.0).to_event(1))
+    rate = torch.arange(1.0, 7.0).unsqueeze(-1)  # two minibatches of three images
 
-    with pytest.raises(InputError, match="'azimuth' needs a distribution with loc and scale"):
-        handler("light")(guide)()
+    def guide() -> None:
+        with pyro.plate("images", 6):
+            for name in ("azimuth", "light"):
+                pyro.sample(name, dist.Gamma(rate, 1.0).to_event(1))
+
+    def drawn(program):
+        torch.manual_seed(3)
+        trace = poutine.trace(program).get_trace()
+        trace.compute_log_prob()
+        return [trace.nodes[n][k] for n in ("azimuth", "light") for k in ("value", "log_prob")]
+
+    cycles = torch.tensor([[1, 2, 0], [2, 0, 1]])
+    monkeypatch.setattr("pyro_dcign.exchange.donors", lambda *sizes: cycles)  # draws no noise
+    own = drawn(guide)
+    found = drawn(Exchange(CODE, torch.stack([CODE.active("light")] * 2))(guide))
+    given = [1, 2, 0, 5, 3, 4]
+    assert torch.equal(found[0], own[0][given])
+    assert torch.equal(found[1], own[1][given])  # each draw keeps its density
+    assert torch.equal(found[2], own[2])
+    assert torch.equal(found[3], own[3])
 
 
 def disagreement(guide, varying="light", weight=2.0) -> dict[str, torch.Tensor]:

@@ -68,7 +68,7 @@ class NoWord(TorchDispatchMode):
 def test_no_step_makes_the_device_wait(guide: str, clamp: str, tmp_path, monkeypatch) -> None:
     kind = load_guide(guide)
     on = getattr(kind, "clamp_on", "parameters")
-    if not getattr(kind, "capturable", True) or (on == "draw" and clamp == "exchange"):
+    if not getattr(kind, "capturable", True):
         pytest.skip("is not captured")
     cast = torch.autocast
     monkeypatch.setattr(
@@ -94,7 +94,7 @@ def test_captured_steps_are_plain_steps(guide: str, clamp: str, tmp_path, monkey
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     kind = load_guide(guide)
     on = getattr(kind, "clamp_on", "parameters")
-    if not getattr(kind, "capturable", True) or (on == "draw" and clamp == "exchange"):
+    if not getattr(kind, "capturable", True):
         pytest.skip("is not captured")
     config = dataclasses.replace(SMALL, device="cuda", guide=guide, clamp=clamp, clamp_on=on)
     (run, captured), (other, plain) = both(tmp_path, config)
