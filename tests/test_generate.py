@@ -2,6 +2,7 @@
 
 import functools
 import json
+import weakref
 
 import fake_scene
 import pytest
@@ -264,6 +265,25 @@ def test_rendering_alone_gives_back_the_threads(tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_shard_is_let_go_before_the_next_is_gathered(tmp_path, monkeypatch):
+    shards, held = [], []
+    write = Writer.shard
+
+    def spy(writer, split, varying, number, block):
+        shards.append(weakref.ref(block.pixels))
+        write(writer, split, varying, number, block)
+
+    class Watched(fake_scene.FakeScene):
+        def render(self, *arguments, **options):
+            held.append(sum(shard() is not None for shard in shards))
+            return super().render(*arguments, **options)
+
+    monkeypatch.setattr(Writer, "shard", spy)
+    make(tmp_path / "set", RECIPE, Watched, workers=1, quiet=True)
+    assert len(shards) > 2
+    assert set(held) == {0}
 
 
 def test_a_set_made_before_plans_and_models_had_names_is_still_used(tmp_path):
