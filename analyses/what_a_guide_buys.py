@@ -49,10 +49,11 @@ Markdown(as_table(summarise(rows)))
 comparison(rows, summarise(rows))
 
 # %% [markdown]
-# **Answer.** On the heads of `make fit`, three seeds: a covariance between pose and light buys nothing. A
-# flow over the three extrinsic latents reads the factors better and edits better, at the same ELBO. One
-# code for a whole minibatch (product of experts) has the highest importance bound and the worst edits.
-# The bound each gains over the mean field, and where both were timed on one machine what it costs a step:
+# **Answer.** On the heads of `make fit`, three seeds: a covariance between pose and light buys
+# nothing. A flow over the three extrinsic latents reads the factors better and edits better, at
+# the same ELBO. One code for a whole minibatch (product of experts) has the highest importance
+# bound and the worst edits. The bound each gains over the mean field, and where both were timed on
+# one machine what it costs a step:
 
 # %%
 summary = summarise(rows)
