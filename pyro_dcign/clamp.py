@@ -76,6 +76,11 @@ def clamp(
     return held
 
 
+def active_at(code: GraphicsCode, active: Active, site: str) -> Bool[Tensor, "groups 1"]:
+    """In which minibatches the factor of a site varies."""
+    return active[..., code.index(site)].reshape(-1, 1)
+
+
 def _clamp_rows(z: Tensor, mask: Bool[Tensor, "groups _"], **options: Any) -> Tensor:
     """Clamp each of several minibatches in a row."""
     groups = z.unflatten(0, (len(mask), -1))
@@ -211,9 +216,6 @@ class Clamp(Messenger):
         self.code, self.active = code, active
         self.strength, self.to, self.on, self.keep_kl = strength, to, on, keep_kl
 
-    def _active(self, site: str) -> Bool[Tensor, "groups 1"]:
-        return self.active[..., self.code.index(site)].reshape(-1, 1)
-
     def _held(self, whole: Diagonal) -> Diagonal:
         mask = self.code.active_latents(self.active)
         both = clamp_both(whole.loc, whole.scale, mask, strength=self.strength, to=self.to)
@@ -232,7 +234,7 @@ class Clamp(Messenger):
             # Here and not after sampling: a trace outside this handler would have copied the
             # unclamped value by then.
             value = msg["value"] if msg["done"] else fn()
-            mask = self._active(msg["name"])
+            mask = active_at(self.code, self.active, msg["name"])
             held = _clamp_rows(value, mask, strength=self.strength, to=self.to)
             msg["value"], msg["done"] = held, True
             images = fn.batch_shape[-1]
@@ -248,7 +250,8 @@ class Clamp(Messenger):
                 )
             fn, event = found
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}
-            loc, scale, mask = arguments["loc"], arguments["scale"], self._active(msg["name"])
+            loc, scale = arguments["loc"], arguments["scale"]
+            mask = active_at(self.code, self.active, msg["name"])
             both = clamp_both(loc, scale, mask, strength=self.strength, to=self.to)
             arguments |= dict(zip(("loc", "scale"), both, strict=True))
             msg["fn"] = type(fn)(**arguments, validate_args=False).to_event(event)
@@ -256,10 +259,11 @@ class Clamp(Messenger):
     def _keep_kl(self, site: str, fn: Any) -> None:
         """Add a log factor of value zero whose gradient is that of an inactive site's own KL."""
         # Tensors only, and no repeat_interleave: a captured step must not wait for the host.
-        like = self.active.new_empty((*fn.batch_shape, *fn.event_shape), dtype=torch.float32)
-        zeros, ones = torch.zeros_like(like), torch.ones_like(like)
+        shape = (*fn.batch_shape, *fn.event_shape)
+        zeros = torch.zeros(shape, device=self.active.device)
+        ones = torch.ones_like(zeros)
         prior = dist.Normal(zeros, ones, validate_args=False).to_event(1)
         nats = divergence(fn, prior, site, "use --kl-gradient replaced")
-        active = self.active[..., self.code.index(site)].reshape(-1, 1)
+        active = active_at(self.code, self.active, site)
         own = (nats.view(len(active), -1) * ~active).view(-1)
         pyro.factor(f"{site} kl", own - own.detach(), has_rsample=True)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from pyro_dcign.clamp import Active, Around, divergence, loc_scale
+from pyro_dcign.clamp import Active, Around, active_at, divergence, loc_scale
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.diagonal import Diagonal, Share
 
@@ -145,7 +145,7 @@ class Exchange(Messenger):
         """The site's distribution with the donors' parameters."""
         if isinstance(msg["fn"], Share):
             return msg["fn"].whole.once(self, self._exchanged).share(msg["name"])
-        mask = self.active[..., self.code.index(msg["name"])].reshape(-1, 1)
+        mask = active_at(self.code, self.active, msg["name"])
         found = loc_scale(msg["fn"])
         if found is None:
             return _Donated(msg["fn"], self._origin(mask, msg["fn"].batch_shape[-1]))

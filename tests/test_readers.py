@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_dcign.cli import main
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import bring
@@ -23,17 +22,6 @@ SMALL = {"size": 4, "minibatches": 6, "test": 2, "test_fraction": 0.25, "quiet":
 @pytest.fixture(autouse=True)
 def _small_mpi3d(monkeypatch):
     monkeypatch.setattr(mpi3d, "GRID", foreign.SMALL_MPI3D)
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

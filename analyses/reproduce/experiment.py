@@ -149,7 +149,7 @@ class Experiment:
         for row, seed in self.jobs():
             config = self.config(row, seed)
             slower = 1 + 0.57 * (config.minibatches - 1)  # 16.3 ms for 16 minibatches
-            minutes = config.steps * MS.get(config.side, 1.7) * slower / 60_000
+            minutes = config.steps * MS.get(config.side, MS[150]) * slower / 60_000
             total += 0 if self.done(row, seed) else minutes
             state = "done" if self.done(row, seed) else f"{minutes:.1f} min, {total:.1f} in all"
             lines.append(f"{row.name} seed {seed}: {config.steps} steps, {state}")
