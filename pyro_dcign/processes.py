@@ -1,5 +1,6 @@
 """Several processes that train one network, one for each GPU or machine, started by torchrun."""
 
+import importlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -140,6 +141,9 @@ def join(device: torch.device) -> Processes:
         take_own_gpu()
         kind, own = "nccl", torch.device("cuda", torch.cuda.current_device())
     if not distributed.is_initialized():
+        # Its functions take the group that is there when it is imported, which an optimiser does,
+        # and keep it: the group's threads would outlive leave() and abort the interpreter's end.
+        importlib.import_module("torch.distributed.nn.functional")
         # The first process may evaluate, or render its data, for long.
         distributed.init_process_group(kind, timeout=timedelta(hours=2), device_id=own)
     return Processes(distributed.get_rank(), count)

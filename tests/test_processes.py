@@ -24,16 +24,32 @@ from pyro_dcign.train import Trainer
 SETTINGS = tiny.SETTINGS | {"steps": 20, "minibatches": 4, "decay": 0.0, "warmup": 0}
 
 
+LEAVE = """
+import os, torch
+from pyro_dcign.processes import join, leave
+processes = join(torch.device("cpu"))
+torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()
+processes.wait()
+leave()
+names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+assert not [name for name in names if "gloo" in name], names
+"""
+
+
 def torchrun(*words: str) -> None:
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*line, "-m", "pyro_dcign", "fit", "--no-report", *words],
+        [*line, *words],
         env=tiny.environment(),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def fit(*words: str) -> None:
+    torchrun("-m", "pyro_dcign", "fit", "--no-report", *words)
 
 
 def accumulated(folder: Path, store: Store) -> dict[str, torch.Tensor]:
@@ -61,7 +77,7 @@ def test_two_processes_train_as_one_with_accumulated_gradients(store, tmp_path) 
     run, config = tmp_path / "run", tmp_path / "config.toml"
     lines = [f"{k} = {json.dumps(v)}" for k, v in SETTINGS.items()]
     config.write_text("\n".join(lines), encoding="utf-8")
-    torchrun("--config", str(config), "--data", str(store.folder), "--out", str(run))
+    fit("--config", str(config), "--data", str(store.folder), "--out", str(run))
     checkpoint = run / "checkpoints" / "step-000000020"
     found = load_file(checkpoint / "parameters.safetensors")
     wanted = accumulated(tmp_path, store)
@@ -72,8 +88,14 @@ def test_two_processes_train_as_one_with_accumulated_gradients(store, tmp_path) 
     record = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert record["step"] == 20
     assert math.isfinite(record["test"]["elbo"])
-    torchrun("--resume", str(run), "--steps", "24")
+    fit("--resume", str(run), "--steps", "24")
     assert (run / "checkpoints" / "step-000000024").is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_of_the_group_outlives_it() -> None:
+    # One that still drops a tensor while the interpreter ends aborts the process.
+    torchrun("--no-python", sys.executable, "-c", LEAVE)
 
 
 def test_processes_share_every_minibatch_once() -> None:
