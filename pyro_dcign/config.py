@@ -25,6 +25,7 @@ class Config:
         latents: Length of the graphics code.
         periodic_latents: Latents of a factor with a full circle; 2 give it a plane, not a line.
         likelihood: bernoulli, continuous_bernoulli or normal.
+        pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
@@ -58,6 +59,7 @@ class Config:
     latents: int = 200
     periodic_latents: int = 1
     likelihood: str = "bernoulli"
+    pixel_scale: float = 0.1
     guide: str = "mean_field"
     clamp: str = "mean"
     clamp_on: str = "parameters"
@@ -139,6 +141,7 @@ _AT_LEAST = {
     "seed": 0,
     "evaluate_every": 1,
     "checkpoint_every": 1,
+    "pixel_scale": 1e-3,
     "strength": 0.0,
     "agreement": 0.0,
     "kl_weight": 0.0,
@@ -148,6 +151,7 @@ _AT_LEAST = {
 _AT_MOST = {
     "encoder_kernel": 31,
     "decay": 1.0,
+    "pixel_scale": 10.0,
     "side": 1024,
     "latents": 65_536,
     "minibatches": 4096,

@@ -15,38 +15,42 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import Decoder
 
-NORMAL_SCALE = 0.1
-"""Standard deviation of a pixel under the Normal likelihood."""
-
-
-def _normal(logits: Tensor) -> Any:
-    scale = torch.full_like(logits, NORMAL_SCALE)
-    return dist.Normal(logits.sigmoid(), scale, validate_args=False)
-
-
 Likelihood = Callable[[Tensor], Any]
 """Image logits to a distribution over each pixel's intensity in [0, 1]."""
 
-LIKELIHOODS: dict[str, Likelihood] = {
+
+def _bernoulli(logits: Tensor) -> Any:
     # Grey values are no Bernoulli outcomes, so validation must stay off: this is the paper's
     # binary cross-entropy on intensities.
-    "bernoulli": lambda logits: dist.Bernoulli(logits=logits, validate_args=False),
-    "continuous_bernoulli": lambda logits: dist.ContinuousBernoulli(
-        logits=logits, validate_args=False
-    ),
-    "normal": _normal,
-}
+    return dist.Bernoulli(logits=logits, validate_args=False)
 
 
-def load_likelihood(name: str) -> Likelihood:
-    """The likelihood of that name.
+def _continuous_bernoulli(logits: Tensor) -> Any:
+    return dist.ContinuousBernoulli(logits=logits, validate_args=False)
+
+
+def _normal(scale: float) -> Likelihood:
+    def likelihood(logits: Tensor) -> Any:
+        scales = torch.full_like(logits, scale)
+        return dist.Normal(logits.sigmoid(), scales, validate_args=False)
+
+    return likelihood
+
+
+def load_likelihood(name: str, pixel_scale: float) -> Likelihood:
+    """The likelihood of that name; the normal one's standard deviation of a pixel.
 
     Raises:
         InputError: An unknown name.
     """
-    if name not in LIKELIHOODS:
-        raise InputError(f"likelihood is one of {', '.join(LIKELIHOODS)}, got {name!r}; choose one")
-    return LIKELIHOODS[name]
+    found: dict[str, Likelihood] = {
+        "bernoulli": _bernoulli,
+        "continuous_bernoulli": _continuous_bernoulli,
+        "normal": _normal(pixel_scale),
+    }
+    if name not in found:
+        raise InputError(f"likelihood is one of {', '.join(found)}, got {name!r}; choose one")
+    return found[name]
 
 
 class Model(nn.Module):
@@ -59,10 +63,12 @@ class Model(nn.Module):
     process cannot disturb each other.
     """
 
-    def __init__(self, decoder: Decoder, code: GraphicsCode, *, likelihood: str) -> None:
+    def __init__(
+        self, decoder: Decoder, code: GraphicsCode, *, likelihood: str, pixel_scale: float = 0.1
+    ) -> None:
         super().__init__()
         self.decoder, self.code = decoder, code
-        self.likelihood = load_likelihood(likelihood)
+        self.likelihood = load_likelihood(likelihood, pixel_scale)
 
     def forward(self, images: Images) -> Images:
         """Score images: the Pyro program p(z) p(x | z)."""

@@ -156,7 +156,7 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder, decoder = _networks(config, code)
-        model = Model(decoder, code, likelihood=config.likelihood)
+        model = Model(decoder, code, likelihood=config.likelihood, pixel_scale=config.pixel_scale)
         guide = guide_class(encoder, code)
         if hasattr(guide, "bind"):
             guide.bind(model)

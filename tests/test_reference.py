@@ -1,6 +1,7 @@
 """The Pyro path against the paper's step in plain PyTorch: loss and every gradient."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import pyro
@@ -147,6 +148,20 @@ def test_a_weighted_kl_has_so_many_times_its_gradient(tmp_path) -> None:
     kl = found[1.0] - found[0.0]
     assert kl.abs().max() > 0
     torch.testing.assert_close(found[4.0], found[0.0] + 4 * kl)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.05])
+def test_the_normal_likelihood_has_the_configs_scale(scale: float, tmp_path) -> None:
+    settings = {"likelihood": "normal", "pixel_scale": scale, "clamp": "none"}
+    run = build(tmp_path, dataclasses.replace(TINY, **settings), FACTORS)
+    images = images_of(run, 2).float()
+    trace = poutine.trace(run.model).get_trace(images)
+    z = run.code.join({name: trace.nodes[name]["value"] for name in run.code.factors})
+    trace.compute_log_prob()
+    errors = (images - run.model.decoder(z).sigmoid()).square().flatten(1).sum(1)
+    constant = images[0].numel() * math.log(scale * math.sqrt(2 * math.pi))
+    found = -trace.nodes["image"]["log_prob"]
+    torch.testing.assert_close(found, errors / (2 * scale**2) + constant, rtol=1e-5, atol=1e-3)
 
 
 def test_plain_pyro_svi_accepts_model_and_guide(tmp_path) -> None:
