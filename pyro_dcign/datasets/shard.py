@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pyro_dcign.datasets.manifest import Shard
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError, plain
 from pyro_dcign.files import parse_json
 
@@ -42,9 +42,7 @@ def shard_length(side: int, size: int) -> int:
 def write_shard(path: Path, varying: str, block: Block) -> Shard:
     """Write a shard whole or not at all; the same block gives the same bytes."""
     data = save({name: part.contiguous() for name, part in block._asdict().items()})
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    write_whole(path, data)
     digest = hashlib.sha256(data).hexdigest()
     return Shard(path.name, varying, len(block.pixels), digest, len(data))
 
