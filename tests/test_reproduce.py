@@ -112,6 +112,25 @@ def test_what_is_done_is_not_done_again_and_other_settings_are(tiny, monkeypatch
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_setting_that_came_later_had_its_default(tiny, tmp_path, monkeypatch) -> None:
+    tiny(faces, "--only", "faces-paper", "--seeds", "0")
+    for path in tmp_path.rglob("*.json"):
+        if path.name in ("faces.json", "results.json"):
+            kept = json.loads(path.read_text())
+            del kept["runs"]["faces-paper-seed0"]["settings"]["pixel_scale"]
+            path.write_text(json.dumps(kept))
+    taught = []
+    monkeypatch.setattr(
+        experiment.Experiment, "_train",
+        lambda self, row, seed, folder: taught.append(self.config(row, seed).pixel_scale),
+    )  # fmt: skip
+    tiny(faces, "--only", "faces-paper", "--seeds", "0")
+    assert taught == []
+    tiny(faces, "--only", "faces-paper", "--seeds", "0", "--set", "pixel_scale=0.2")
+    assert taught == [0.2]
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_out_of_time_a_run_stops_at_a_checkpoint_and_goes_on_from_it(
     tiny, tmp_path, monkeypatch
 ) -> None:

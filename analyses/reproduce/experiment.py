@@ -139,9 +139,13 @@ class Experiment:
             yield from ((row, seed) for row in self.rows if number < row.seeds)
 
     def done(self, row: Row, seed: int) -> bool:
-        """Whether this very run was measured before."""
-        found = self.found["runs"].get(f"{row.name}-seed{seed}", {})
-        return found.get("settings") == _settings(self.config(row, seed), row)
+        """Whether this very run was measured before.
+
+        A setting that came later than the run had its default in it.
+        """
+        found = self.found["runs"].get(f"{row.name}-seed{seed}")
+        wanted = _settings(self.config(row, seed), row)
+        return found is not None and {**_settings(Config(), row), **found["settings"]} == wanted
 
     def estimate(self) -> str:
         """How long what is left takes on an H100, training alone."""
