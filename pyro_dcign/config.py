@@ -42,6 +42,7 @@ class Config:
         decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
         steps: Updates of the parameters.
         minibatches: Typed minibatches in each update.
+        minibatch_size: Images in each, a divisor of the data's number; 0: as many (paper: 20).
         seed: Of the parameters, the schedule and the draws.
         device: auto, cpu or cuda.
         precision: auto (bf16 where the hardware has it), float32, tf32 or bf16.
@@ -76,6 +77,7 @@ class Config:
     decay: float = 0.0
     steps: int = 50_000
     minibatches: int = 1
+    minibatch_size: int = 0
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -138,6 +140,7 @@ _AT_LEAST = {
     "num_particles": 1,
     "steps": 1,
     "minibatches": 1,
+    "minibatch_size": 0,
     "seed": 0,
     "evaluate_every": 1,
     "checkpoint_every": 1,
@@ -155,6 +158,7 @@ _AT_MOST = {
     "side": 1024,
     "latents": 65_536,
     "minibatches": 4096,
+    "minibatch_size": 4096,
     "steps": 10**9,
 }
 _TYPES = {field.name: field.type for field in dataclasses.fields(Config)}

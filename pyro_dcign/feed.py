@@ -10,14 +10,31 @@ from torch import Tensor
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.schedule import Schedule
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Images, intensities
+
+
+def cuts_of(store: Store, minibatch_size: int) -> int:
+    """Into how many minibatches of that size each of the data's is cut; 0 leaves them whole.
+
+    Raises:
+        InputError: A size that does not divide the data's, or of one image.
+    """
+    whole = store.size
+    if minibatch_size and (minibatch_size == 1 or whole % minibatch_size):
+        sizes = ", ".join(str(n) for n in range(2, whole + 1) if whole % n == 0)
+        raise InputError(
+            f"minibatch_size is to divide the {whole} images of a minibatch of {store.folder}, "
+            f"got {minibatch_size}; use one of {sizes}"
+        )
+    return whole // (minibatch_size or whole)
 
 
 class Draws(NamedTuple):
     """Which minibatches a block of steps takes.
 
     Attributes:
-        rows: Row of each minibatch in the feed's pixels.
+        rows: Number of each minibatch: part ``rows % cuts`` of the feed's ``rows // cuts``-th.
         active: Which factor varies in each.
     """
 
@@ -35,12 +52,21 @@ class Feed:
         schedule: Draws the types and the minibatches.
         code: Its factors are the types.
         device: Where the pixels go.
+        cuts: Minibatches made of each of the store's; the schedule counts these.
     """
 
+    cuts = 1
+
     def __init__(
-        self, store: Store, schedule: Schedule, code: GraphicsCode, device: torch.device
+        self,
+        store: Store,
+        schedule: Schedule,
+        code: GraphicsCode,
+        device: torch.device,
+        *,
+        cuts: int = 1,
     ) -> None:
-        self.schedule, self.code = schedule, code
+        self.schedule, self.code, self.cuts = schedule, code, cuts
         blocks = store.load("train")
         self.pixels: UInt8[Tensor, "rows images height width"] = torch.cat(
             [blocks[varying].pixels for varying in code.factors]
@@ -50,17 +76,26 @@ class Feed:
         self.first = dict(zip(code.factors, accumulate(counts, initial=0), strict=False))
 
     def rows(self, varying: str) -> UInt8[Tensor, "minibatches images height width"]:
-        """Every minibatch of one type."""
+        """Every minibatch of one type, uncut."""
         return self.pixels[self.first[varying] :][: self.counts[varying]]
+
+    def chosen(
+        self, rows: Int64[Tensor, " minibatches"]
+    ) -> UInt8[Tensor, "minibatches images height width"]:
+        """These minibatches. A part is every so-many-th image: sorted ones spread over them all."""
+        if self.cuts == 1:
+            return self.pixels.index_select(0, rows)
+        parts: Tensor = self.pixels.unflatten(1, (-1, self.cuts)).transpose(1, 2)
+        return parts[rows // self.cuts, rows % self.cuts]
 
     def images(self, rows: Int64[Tensor, " minibatches"]) -> Images:
         """The images of these minibatches, one minibatch after another."""
-        return intensities(self.pixels.index_select(0, rows).flatten(0, 1))
+        return intensities(self.chosen(rows).flatten(0, 1))
 
     def draw(self, steps: int, minibatches: int) -> Draws:
         """The schedule's next minibatches, for that many steps."""
         drawn = self.schedule.draw(steps * minibatches)
-        rows = torch.tensor([self.first[varying] + index for varying, index in drawn])
+        rows = torch.tensor([self.cuts * self.first[varying] + index for varying, index in drawn])
         types = torch.tensor([self.code.index(varying) for varying, _ in drawn])
         active = torch.nn.functional.one_hot(types, len(self.code.factors)).bool()
         shape = (steps, minibatches)

@@ -13,7 +13,7 @@ from pyro_dcign.datasets.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.disk import locked
 from pyro_dcign.errors import InputError
-from pyro_dcign.feed import Draws, Feed
+from pyro_dcign.feed import Draws, Feed, cuts_of
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.held_out import held_out_elbo, held_out_images
 from pyro_dcign.processes import Processes
@@ -90,8 +90,10 @@ class Trainer:
             reduce=processes.sum_gradients if processes.count > 1 else None,
         )
         ratio = parse_ratio(config.ratio, run.code)
-        self.schedule = Schedule(store.counts("train"), ratio, config.seed)
-        self.feed = Feed(store, self.schedule, run.code, run.device)
+        cuts = cuts_of(store, config.minibatch_size)
+        counts = {varying: cuts * n for varying, n in store.counts("train").items()}
+        self.schedule = Schedule(counts, ratio, config.seed)
+        self.feed = Feed(store, self.schedule, run.code, run.device, cuts=cuts)
         self.test = held_out_images(store).to(run.device)
         self.step, self.seconds = 0, 0.0
         # Each process draws noise of its own; the first as if it were alone.
@@ -191,7 +193,7 @@ class Trainer:
         kept = ""
         if self.processes.first:
             said = {"step": str(step), "varying": varying, "not_finite": what}
-            path = keep_minibatches(self.run.folder, step, self.feed.pixels[rows], said)
+            path = keep_minibatches(self.run.folder, step, self.feed.chosen(rows), said)
             kept = f"; its images are in {path}"
         last = newest_checkpoint(self.run.folder)
         return InputError(

@@ -93,6 +93,15 @@ def test_no_step_makes_the_device_wait(guide: str, clamp: str, tmp_path, monkeyp
         svi.gradients(images, active)
 
 
+@pytest.mark.parametrize("cuts", [1, 4])
+def test_no_choice_of_minibatches_makes_the_device_wait(cuts: int, tmp_path) -> None:
+    feed = NoiseFeed(build(tmp_path, SMALL, FACTORS), rows=4)
+    feed.cuts, feed.pixels = cuts, feed.pixels.to("meta")
+    with NoWord():
+        images = feed.images(torch.zeros(3, dtype=torch.int64, device="meta"))
+    assert images.shape == (3 * 20 // cuts, 1, 64, 64)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
 @pytest.mark.parametrize("guide", known_guides())

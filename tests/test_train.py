@@ -36,9 +36,41 @@ def test_several_minibatches_a_step_are_clamped_apart_and_learn(store, tmp_path)
     assert set(last["train"]) <= {"azimuth", "elevation", "light", "intrinsic"}
 
 
+def test_parts_of_a_minibatch_hold_each_of_its_images_once(store, tmp_path) -> None:
+    config = dataclasses.replace(TINY, minibatches=2, minibatch_size=2)
+    feed = Trainer(build(tmp_path, config, store.factors), store).feed
+    assert feed.pixels.shape[1] == 6
+    parts = feed.chosen(torch.arange(3 * len(feed.pixels)))
+    assert parts.shape[:2] == (3 * len(feed.pixels), 2)
+    whole = parts.unflatten(0, (-1, 3)).transpose(1, 2).flatten(1, 2)
+    assert torch.equal(whole, feed.pixels)
+
+
+def test_parts_have_the_type_of_their_minibatch(store, tmp_path) -> None:
+    config = dataclasses.replace(TINY, minibatches=2, minibatch_size=2)
+    feed = Trainer(build(tmp_path, config, store.factors), store).feed
+    blocks = store.load("train")
+    draws = feed.draw(200, 2)
+    met = set()
+    for rows, active in zip(draws.rows.flatten(), draws.active.flatten(0, 1), strict=True):
+        name = feed.code.factors[int(active.int().argmax())]
+        index, part = divmod(int(rows) - 3 * feed.first[name], 3)
+        met.add((name, index, part))
+        wanted = blocks[name].pixels[index, part::3]
+        assert torch.equal(feed.chosen(rows.view(1))[0], wanted)
+    assert {part for *_, part in met} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("size", [1, 4, 12])
+def test_a_size_that_does_not_divide_the_datas_is_refused(size, store, tmp_path) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, minibatch_size=size), store.factors)
+    with pytest.raises(InputError, match=f"6 images .* got {size}; use one of 2, 3, 6"):
+        Trainer(run, store)
+
+
 @pytest.mark.parametrize("clamp", ["mean", "exchange"])
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(clamp, store, tmp_path) -> None:
-    config = dataclasses.replace(TINY, clamp=clamp, decay=0.5)
+    config = dataclasses.replace(TINY, clamp=clamp, decay=0.5, minibatch_size=3)
     whole = trained(tmp_path / "whole", store, config)
     folder = tmp_path / "halves"
     folder.mkdir()

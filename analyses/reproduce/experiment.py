@@ -152,7 +152,8 @@ class Experiment:
         lines, total = [], 0.0
         for row, seed in self.jobs():
             config = self.config(row, seed)
-            slower = 1 + 0.57 * (config.minibatches - 1)  # 16.3 ms for 16 minibatches
+            images = config.minibatches * (config.minibatch_size or 20)
+            slower = max(1.0, 1 + 0.57 * (images / 20 - 1))  # 16.3 ms for 320 images
             minutes = config.steps * MS.get(config.side, MS[150]) * slower / 60_000
             total += 0 if self.done(row, seed) else minutes
             state = "done" if self.done(row, seed) else f"{minutes:.1f} min, {total:.1f} in all"
