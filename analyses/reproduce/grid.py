@@ -1,4 +1,4 @@
-"""The exchange pushed as far as it goes: ratio, agreement, KL weight, start.
+"""The exchange pushed as far as it goes: ratio, agreement, likelihood, parts, start.
 
 python analyses/reproduce/grid.py --minutes 9 --seeds 0     # all rows once; then more seeds
 
@@ -19,6 +19,8 @@ CLAMP = {"preset": "paper", "steps": STEPS, "decay": 0.5}
 BASE = {**CLAMP, "clamp": "exchange", "ratio": "1:3"}
 
 NORMAL = {"likelihood": "normal", "start": "principal", "warmup": 100}
+PAIRS = {"minibatches": 10, "minibatch_size": 2}
+FINE = {**NORMAL, "pixel_scale": 0.05, "ratio": "1:1"}
 
 # In the order of what is to be learned from them.
 CHANGES: list[tuple[str, dict[str, object]]] = [
@@ -33,10 +35,32 @@ CHANGES: list[tuple[str, dict[str, object]]] = [
     ("agreement 30, ratio 1:1", {"agreement": 30.0, "ratio": "1:1"}),
     ("agreement 30, ratio 1:10", {"agreement": 30.0, "ratio": "1:10"}),
     ("KL weight 0.1, agreement 10", {"kl_weight": 0.1, "agreement": 10.0}),
+    # What 64 pixels recommend: a finer likelihood, and pairs from ten minibatches in each step.
+    ("agreement 800; sd .05; pairs", {**FINE, **PAIRS, "agreement": 800.0}),
+    ("agreement 1600; sd .05; pairs", {**FINE, **PAIRS, "agreement": 1600.0}),
+    ("agreement 3200; sd .05; pairs", {**FINE, **PAIRS, "agreement": 3200.0}),
+    ("agreement 1600; sd .05", {**FINE, "agreement": 1600.0}),
+    (
+        "agreement 1600; sd .05; pairs; rate 1e-3",
+        {**FINE, **PAIRS, "agreement": 1600.0, "learning_rate": 1e-3},
+    ),
+    # As many images in a quarter of the updates.
+    (
+        "agreement 1600; sd .05; 40 pairs a step; rate 1e-3",
+        {
+            **FINE,
+            "agreement": 1600.0,
+            "minibatches": 40,
+            "minibatch_size": 2,
+            "steps": STEPS // 4,
+            "learning_rate": 1e-3,
+        },
+    ),
 ]
 ROWS = [
     Row("clamp", CLAMP),
     Row("clamp, normal likelihood", {**CLAMP, **NORMAL}),
+    Row("clamp; pairs", {**CLAMP, **PAIRS}),
     *(Row(name, {**BASE, **changes}) for name, changes in CHANGES),
     Row("agreement 10, from faces-paper", {**BASE, "agreement": 10.0}, start="faces-paper"),
 ]
