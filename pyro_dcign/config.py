@@ -35,7 +35,7 @@ class Config:
         start: random (paper), or principal: extrinsic latents along their principal component.
         ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
-        kl_weight: What the KL counts in the loss; the paper's is 1.
+        kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.
         learning_rate: Adam's, with betas (0.9, 0.99).
         warmup: First steps, over which the learning rate rises from 0 (paper: none).

@@ -71,7 +71,7 @@ class _OnDevice:
     """
 
     kl_weight = 1.0
-    """What the KL counts in the loss; above 1 it is a lower bound on the ELBO still."""
+    """What the KL and log factors count in the loss; above 1 it bounds the ELBO still."""
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         # Pyro's would score and sum every site of both; a step needs less.

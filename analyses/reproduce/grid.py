@@ -36,20 +36,20 @@ CHANGES: list[tuple[str, dict[str, object]]] = [
     ("agreement 30, ratio 1:10", {"agreement": 30.0, "ratio": "1:10"}),
     ("KL weight 0.1, agreement 10", {"kl_weight": 0.1, "agreement": 10.0}),
     # What 64 pixels recommend: a finer likelihood, and pairs from ten minibatches in each step.
-    ("agreement 800; sd .05; pairs", {**FINE, **PAIRS, "agreement": 800.0}),
-    ("agreement 1600; sd .05; pairs", {**FINE, **PAIRS, "agreement": 1600.0}),
-    ("agreement 3200; sd .05; pairs", {**FINE, **PAIRS, "agreement": 3200.0}),
-    ("agreement 1600; sd .05", {**FINE, "agreement": 1600.0}),
+    ("agreement 200; sd .05; pairs", {**FINE, **PAIRS, "agreement": 200.0}),
+    ("agreement 600; sd .05; pairs", {**FINE, **PAIRS, "agreement": 600.0}),
+    ("agreement 1800; sd .05; pairs", {**FINE, **PAIRS, "agreement": 1800.0}),
+    ("agreement 600; sd .05", {**FINE, "agreement": 600.0}),
     (
-        "agreement 1600; sd .05; pairs; rate 1e-3",
-        {**FINE, **PAIRS, "agreement": 1600.0, "learning_rate": 1e-3},
+        "agreement 600; sd .05; pairs; rate 1e-3",
+        {**FINE, **PAIRS, "agreement": 600.0, "learning_rate": 1e-3},
     ),
     # As many images in a quarter of the updates.
     (
-        "agreement 1600; sd .05; 40 pairs a step; rate 1e-3",
+        "agreement 600; sd .05; 40 pairs a step; rate 1e-3",
         {
             **FINE,
-            "agreement": 1600.0,
+            "agreement": 600.0,
             "minibatches": 40,
             "minibatch_size": 2,
             "steps": STEPS // 4,
