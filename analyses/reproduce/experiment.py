@@ -28,8 +28,10 @@ from pyro_dcign.checkpoint import load_module_file, load_parameters, sound_check
 from pyro_dcign.config import Config, configure, read_settings, settings_of
 from pyro_dcign.datasets.plain import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.figures import save
+from pyro_dcign.minibatch import MINIBATCH
 from pyro_dcign.record import METRICS
 from pyro_dcign.run import build, open_run, write_run_config
 from pyro_dcign.share import share
@@ -152,8 +154,8 @@ class Experiment:
         lines, total = [], 0.0
         for row, seed in self.jobs():
             config = self.config(row, seed)
-            images = config.minibatches * (config.minibatch_size or 20)
-            slower = max(1.0, 1 + 0.57 * (images / 20 - 1))  # 16.3 ms for 320 images
+            images = config.minibatches * (config.minibatch_size or MINIBATCH)
+            slower = max(1.0, 1 + 0.57 * (images / MINIBATCH - 1))  # 16.3 ms for 320 images
             minutes = config.steps * MS.get(config.side, MS[150]) * slower / 60_000
             total += 0 if self.done(row, seed) else minutes
             state = "done" if self.done(row, seed) else f"{minutes:.1f} min, {total:.1f} in all"
@@ -319,9 +321,7 @@ class Experiment:
         text = as_json(self.found)
         for path in (self.file, self.folder / "results.json"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial_file = path.with_name(f".{path.name}.partial")
-            partial_file.write_text(text, encoding="utf-8")
-            partial_file.replace(path)
+            write_whole(path, text)
 
     def draw(self, name: str, make: Callable[[], Any]) -> None:
         """Draw one figure into ``reproduce/figures``."""

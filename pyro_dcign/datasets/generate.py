@@ -28,6 +28,7 @@ from pyro_dcign.datasets.recipe import (
 from pyro_dcign.datasets.shard import Block, shard_length
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, check_vacant
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import Scene, load_scene
 
@@ -190,9 +191,7 @@ def _write_plan(folder: Path, recipe: Recipe, scene: Scene) -> Store:
         recipe=recipe.as_dict(),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FILE}.partial"
-    partial.write_text(manifest.to_json(), encoding="utf-8")
-    partial.replace(folder / FILE)
+    write_whole(folder / FILE, manifest.to_json())
     return Store(folder)
 
 

@@ -26,6 +26,7 @@ from pyro_dcign.datasets.manifest import (
 )
 from pyro_dcign.datasets.shard import Block, check_header, digest, shard_length, write_shard
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Minibatch
 from pyro_dcign.scenes import FactorRange
@@ -203,7 +204,7 @@ class Writer(AbstractContextManager["Writer"]):
         for path in self.partial.iterdir():
             if path.name not in known:  # the recipe's note, and leftovers of an interrupted write
                 path.unlink()
-        (self.partial / FILE).write_text(manifest.to_json())
+        write_whole(self.partial / FILE, manifest.to_json())
         self.partial.rename(self.folder)
 
 
