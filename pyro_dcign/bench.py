@@ -17,14 +17,17 @@ from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import MINIBATCH
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
-from pyro_dcign.run import Run, build, handler_of, precision_of
+from pyro_dcign.run import Run, build, device_of, handler_of, precision_of
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
-from pyro_dcign.svi import TypedSVI, adam, load_elbo
+from pyro_dcign.svi import TypedSVI, adam, load_elbo, tf32_matmul
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"
 RIVALS = ("plain Pyro", "plain PyTorch", "PyTorch with our tricks", OURS)
+EXACT = "plain Pyro without TF32"
+"""Plain Pyro in the float32 that its tensors say. PyTorch lets a GPU's convolutions round to TF32
+unless it is told not to, so this is a rival on GPUs alone."""
 BLOCK = 20
 """Steps between two readings of the clock, where one call takes several."""
 
@@ -74,6 +77,11 @@ def typed_svi(run: Run) -> TypedSVI:
     )
 
 
+def rivals_on(device: torch.device) -> tuple[str, ...]:
+    """Everything that is measured beside ours on such a device."""
+    return (EXACT, *RIVALS) if device.type == "cuda" else RIVALS
+
+
 def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
     """Captured steps on a GPU, plain ones elsewhere."""
     if feed.pixels.is_cuda:
@@ -88,11 +96,13 @@ def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[
         svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
         steps = steps_of(svi, feed, minibatches)
         return (lambda: steps(feed.draw(several, minibatches))), several
-    step = (plain_pyro if name == RIVALS[0] else plain_pytorch)(run)
+    step = (plain_pytorch if name == RIVALS[1] else plain_pyro)(run)
 
     def one() -> None:
         draws = feed.draw(1, minibatches)
-        step(feed.images(draws.rows[0]), draws.active[0])
+        images = feed.images(draws.rows[0])
+        with tf32_matmul(images, False) if name == EXACT else nullcontext():
+            step(images, draws.active[0])
 
     return one, 1
 
@@ -119,14 +129,19 @@ def timing(take: Callable[[], Any], several: int, device: torch.device, seconds:
 
 
 def compare(
-    config: Config, minibatches: int, *, seconds: float = 3.0, rivals: Sequence[str] = RIVALS
+    config: Config,
+    minibatches: int,
+    *,
+    seconds: float = 3.0,
+    rivals: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Milliseconds of a step of each rival on the same inputs, and how many times ours they take.
 
-    The rivals run one after another, each with the memory of the one before given back.
+    The rivals (those of :func:`rivals_on` where none are named) run one after another, each with
+    the memory of the one before given back.
     """
     found: dict[str, Any] = {}
-    for name in rivals:
+    for name in rivals_on(device_of(config)) if rivals is None else rivals:
         with tempfile.TemporaryDirectory() as folder:
             run = build(Path(folder), config, FACTORS)
         if run.device.type == "cuda":

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_dcign.bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table, taker, typed_svi
+from pyro_dcign.bench import (
+    EXACT,
+    FACTORS,
+    OURS,
+    RIVALS,
+    NoiseFeed,
+    compare,
+    rivals_on,
+    table,
+    taker,
+    typed_svi,
+)
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS, Config
 from pyro_dcign.minibatch import intensities
@@ -37,7 +48,12 @@ def test_a_rivals_network_is_the_runs(tmp_path) -> None:
     assert vae.decoder(vae.encode(images)[0]).shape == images.shape
 
 
-@pytest.mark.parametrize("name", RIVALS)
+def test_only_a_gpu_has_a_rival_without_tf32() -> None:
+    assert rivals_on(torch.device("cpu")) == RIVALS
+    assert set(rivals_on(torch.device("cuda"))) - set(RIVALS) == {EXACT}
+
+
+@pytest.mark.parametrize("name", [EXACT, *RIVALS])
 def test_every_rival_takes_steps(name: str, tmp_path) -> None:
     run = build(tmp_path, TINY, FACTORS)
     take, several = taker(name, run, NoiseFeed(run, rows=4), 2)
