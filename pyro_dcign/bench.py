@@ -16,11 +16,12 @@ from pyro_dcign.config import Config
 from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import MINIBATCH
+from pyro_dcign.optimizers import load_optimizer
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
 from pyro_dcign.run import Run, build, device_of, handler_of, precision_of
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
-from pyro_dcign.svi import TypedSVI, adam, load_elbo, tf32_matmul
+from pyro_dcign.svi import TypedSVI, load_elbo, tf32_matmul
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"
@@ -69,7 +70,9 @@ def typed_svi(run: Run) -> TypedSVI:
     return TypedSVI(
         run.model,
         run.guide,
-        adam(run.modules.parameters(), learning_rate=config.learning_rate, capturable=cuda),
+        load_optimizer(
+            config.optimizer, run.modules, learning_rate=config.learning_rate, capturable=cuda
+        ),
         elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
         handler=handler_of(config, run.code),
         precision=precision_of(config, run.device),

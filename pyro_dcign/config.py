@@ -37,7 +37,8 @@ class Config:
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.
-        learning_rate: Adam's, with betas (0.9, 0.99).
+        optimizer: adam, with betas (0.9, 0.99) (paper), or muon: orthogonal steps of matrices.
+        learning_rate: The optimiser's.
         warmup: First steps, over which the learning rate rises from 0 (paper: none).
         decay: Last share of the steps, over which the learning rate falls to 0 (paper: none).
         steps: Updates of the parameters.
@@ -72,6 +73,7 @@ class Config:
     elbo: str = "Trace_ELBO"
     kl_weight: float = 1.0
     num_particles: int = 1
+    optimizer: str = "adam"
     learning_rate: float = 5e-4
     warmup: int = 0
     decay: float = 0.0
@@ -127,6 +129,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "clamp_on": ("parameters", "draw"),
     "kl_gradient": ("replaced", "kept"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
+    "optimizer": ("adam", "muon"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "float32", "tf32", "bf16"),
 }

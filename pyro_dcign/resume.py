@@ -16,8 +16,9 @@ from pyro_dcign.checkpoint import (
     read_json,
     read_tensors,
 )
-from pyro_dcign.config import settings_of
+from pyro_dcign.config import Config, settings_of
 from pyro_dcign.errors import InputError
+from pyro_dcign.optimizers import kept_of
 from pyro_dcign.run import Run
 
 MAY_CHANGE = {"data", "device", "steps", "evaluate_every", "checkpoint_every"}
@@ -56,8 +57,9 @@ def restore(
         return None
     try:
         state: dict[str, Any] = read_json(found / STATE)
-        began, now = state["config"], settings_of(run.config)
-        differing = [k for k in now if k not in MAY_CHANGE and began.get(k) != now[k]]
+        # A setting that came later than the run had its default in it.
+        began, now = {**settings_of(Config()), **state["config"]}, settings_of(run.config)
+        differing = [k for k in now if k not in MAY_CHANGE and began[k] != now[k]]
         step = state["step"]
         if type(step) is not int or not 0 <= step <= 10**9:
             raise ValueError(f"step {step!r}")
@@ -66,7 +68,7 @@ def restore(
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{found} is to be a checkpoint of a fit: {error!r}; restore it") from None
     if differing:
-        pairs = "; ".join(f"{k} {began.get(k)!r}, not {now[k]!r}" for k in differing)
+        pairs = "; ".join(f"{k} {began[k]!r}, not {now[k]!r}" for k in differing)
         raise InputError(
             f"{run.folder} was begun with {pairs}; put that back into its config.toml, or begin "
             "a new run"
@@ -78,18 +80,23 @@ def restore(
 
 def _restore_moments(optimizer: torch.optim.Optimizer, path: Path) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    wanted = kept_of(optimizer)
     moments: dict[int, dict[str, Tensor]] = {}
     try:
         for key, read in read_tensors(path, 3 * sum(p.nbytes for p in parameters)).items():
             name, _, index = key.rpartition(".")
-            if name not in ("step", "exp_avg", "exp_avg_sq") or not read.is_floating_point():
+            if name not in wanted[int(index)] or not read.is_floating_point():
                 raise ValueError(f"{read.dtype} {key}")
             # The fused kernel walks memory: moments need the strides of their parameter.
             like = parameters[int(index)]
             held = read if name == "step" else torch.empty_like(like).copy_(read.view_as(like))
             moments.setdefault(int(index), {})[name] = held
-        if any(len(held) < 3 or held["step"].dim() for held in moments.values()):
+        if any(set(held) != wanted[index] for index, held in moments.items()):
             raise ValueError("a parameter without all of its moments")
+        if any("step" in held and held["step"].dim() for held in moments.values()):
+            raise ValueError("steps that are no number")
     except (ValueError, IndexError, RuntimeError) as error:
-        raise InputError(f"{path} is to hold Adam's moments: {error}; restore the file") from None
+        raise InputError(
+            f"{path} is to hold the optimiser's moments: {error}; restore the file"
+        ) from None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

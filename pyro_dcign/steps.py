@@ -190,3 +190,12 @@ class CapturedSteps:
         for _ in range(steps):
             self.graph.replay()
         return self.history[:steps].clone()
+
+    def release(self) -> None:
+        """Give the graph back; another call captures anew.
+
+        A communicator that was captured waits at its end for the graph's (PyTorch issue 115388).
+        """
+        if self.graph is not None:
+            self.graph.reset()
+            self.graph = None

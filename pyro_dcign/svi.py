@@ -262,17 +262,3 @@ def unclamped_losses(model: Any, guide: Any, images: Images) -> Losses:
     guide_trace, model_trace = map(prune_subsample_sites, (guide_trace, model_trace))
     reconstruction = -_log_prob(model_trace.nodes["image"])
     return Losses(reconstruction, _sampled_divergence(model_trace, guide_trace))
-
-
-def adam(
-    parameters: Iterable[nn.Parameter], *, learning_rate: float = 5e-4, capturable: bool = False
-) -> torch.optim.Adam:
-    """The released code's ``rmsprop.lua``, which is Adam with betas (0.9, 0.99) and no decay.
-
-    The paper calls it RMSProp with momentum decay 0.1 and weight decay 0.01; the Lua shows that
-    these are 1 - beta1 and 1 - beta2. One fused kernel updates every parameter.
-    """
-    held = list(parameters)
-    # A captured step reads its rate from the device.
-    rate = torch.tensor(learning_rate, device=held[0].device) if capturable else learning_rate
-    return torch.optim.Adam(held, rate, betas=(0.9, 0.99), fused=True, capturable=capturable)

@@ -16,6 +16,7 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed, cuts_of
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.held_out import held_out_elbo, held_out_images
+from pyro_dcign.optimizers import load_optimizer
 from pyro_dcign.processes import Processes
 from pyro_dcign.record import Record, append, by_type, forget_later
 from pyro_dcign.resume import random_state, restore, set_random_state
@@ -23,7 +24,7 @@ from pyro_dcign.run import Run, handler_of, precision_of
 from pyro_dcign.signals import Signals
 from pyro_dcign.start import start_at_mean, start_principal
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps, timed_convolutions
-from pyro_dcign.svi import TypedSVI, adam, load_elbo
+from pyro_dcign.svi import TypedSVI, load_elbo
 from pyro_dcign.trouble import Before, find_trouble, is_sound, keep_minibatches
 
 
@@ -75,8 +76,9 @@ class Trainer:
         # A guide whose work differs between calls says that it cannot be captured.
         cuda = run.device.type == "cuda"
         captured = cuda and getattr(run.guide, "capturable", True)
-        parameters = list(run.modules.parameters())
-        self.optimizer = adam(parameters, learning_rate=config.learning_rate, capturable=cuda)
+        self.optimizer = load_optimizer(
+            config.optimizer, run.modules, learning_rate=config.learning_rate, capturable=cuda
+        )
         self.svi = TypedSVI(
             run.model,
             run.guide,
@@ -234,11 +236,14 @@ class Trainer:
             nullcontext() if self.held or not first else locked(folder),
             kept_heap() if cpu else nullcontext(),
         ):
-            if not first:
-                yield from self._records()
-                return
-            tidy(folder)
-            forget_later(folder, self.step)
-            for record in self._records():
-                append(folder, record)
-                yield record
+            if first:
+                tidy(folder)
+                forget_later(folder, self.step)
+            try:
+                for record in self._records():
+                    if first:
+                        append(folder, record)
+                    yield record
+            finally:
+                if isinstance(self.steps, CapturedSteps):
+                    self.steps.release()

@@ -12,9 +12,9 @@ from toy_run import SIDE, toy_set
 from pyro_dcign.checkpoint import save_checkpoint
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS
+from pyro_dcign.optimizers import adam
 from pyro_dcign.resume import random_state
 from pyro_dcign.run import build, write_run_config
-from pyro_dcign.svi import adam
 
 
 @pytest.fixture(scope="module")

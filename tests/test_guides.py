@@ -27,9 +27,10 @@ from pyro_dcign.guides.auto import CORRELATED, INDEPENDENT, Auto
 from pyro_dcign.guides.product_of_experts import product
 from pyro_dcign.minibatch import intensities
 from pyro_dcign.networks import Encoder
+from pyro_dcign.optimizers import adam
 from pyro_dcign.run import Run, build, handler_of
 from pyro_dcign.scenes import FactorRange
-from pyro_dcign.svi import TypedSVI, adam, load_elbo
+from pyro_dcign.svi import TypedSVI, load_elbo
 
 FACTORS = {
     "azimuth": FactorRange(0, 360, (), 360.0),

@@ -27,6 +27,7 @@ ORDER = [
     "clamp",
     "exchange",
     "guides",
+    "optimizers",
     "fused",
     "svi",
     "config",
