@@ -19,11 +19,24 @@ CLAMP = {"preset": "paper", "steps": STEPS, "decay": 0.5}
 BASE = {**CLAMP, "clamp": "exchange", "ratio": "1:3"}
 
 NORMAL = {"likelihood": "normal", "start": "principal", "warmup": 100}
-PAIRS = {"minibatches": 10, "minibatch_size": 2}
-# As many images in a quarter of the updates.
-MORE_PAIRS = {"minibatches": 40, "minibatch_size": 2, "steps": STEPS // 4}
-MUON = {"optimizer": "muon"}
-FINE = {**NORMAL, "pixel_scale": 0.05, "ratio": "1:1"}
+FINE = {**NORMAL, "ratio": "1:1", "minibatch_size": 2}
+
+
+def pairs(
+    optimizer: str, number: int, rate: float, agreement: float, sd: float = 0.05, steps: int = 0
+) -> tuple[str, dict[str, object]]:
+    """A row of what 64 pixels recommend: fine likelihood, pairs of many people in each step.
+
+    Without a number of steps, as many as give every row the same images.
+    """
+    changes = {"optimizer": optimizer, "minibatches": number, "learning_rate": rate}
+    changes |= {"pixel_scale": sd, "steps": steps or 10 * STEPS // number, **FINE}
+    charge = f"agreement {agreement:g}" if agreement else "clamp"
+    if agreement:
+        changes |= {"clamp": "exchange", "agreement": agreement}
+    longer = f"; {steps} steps" if steps else ""
+    return f"{optimizer}; {charge}; sd {sd:g}; {number} pairs; rate {rate:g}{longer}", changes
+
 
 # In the order of what is to be learned from them.
 CHANGES: list[tuple[str, dict[str, object]]] = [
@@ -38,42 +51,28 @@ CHANGES: list[tuple[str, dict[str, object]]] = [
     ("agreement 30, ratio 1:1", {"agreement": 30.0, "ratio": "1:1"}),
     ("agreement 30, ratio 1:10", {"agreement": 30.0, "ratio": "1:10"}),
     ("KL weight 0.1, agreement 10", {"kl_weight": 0.1, "agreement": 10.0}),
-    # What 64 pixels recommend: a finer likelihood, pairs from ten minibatches in each step, Muon.
-    *(
-        (
-            f"{name}; agreement 200; sd .05; {many}; rate {rate:g}",
-            {**FINE, **both, "agreement": 200.0},
-        )
-        for name, many, rate, both in [
-            ("muon", "pairs", 0.0005, {**MUON, **PAIRS}),
-            ("adam", "pairs", 0.0005, PAIRS),
-            ("muon", "40 pairs a step", 0.001, {**MUON, **MORE_PAIRS, "learning_rate": 0.001}),
-            ("muon", "40 pairs a step", 0.002, {**MUON, **MORE_PAIRS, "learning_rate": 0.002}),
-            ("muon", "pairs", 0.001, {**MUON, **PAIRS, "learning_rate": 0.001}),
-            ("adam", "40 pairs a step", 0.001, {**MORE_PAIRS, "learning_rate": 0.001}),
-        ]
-    ),
-    *(
-        (
-            f"muon; agreement {agreement}; sd {sd}; pairs; rate 0.0005{more}",
-            {**FINE, **PAIRS, **MUON, "agreement": agreement, "pixel_scale": sd, **change},
-        )
-        for agreement, sd, more, change in [
-            (60.0, 0.05, "", {}),
-            (600.0, 0.05, "", {}),
-            (200.0, 0.03, "", {}),
-            (200.0, 0.05, "; ratio 1:3", {"ratio": "1:3"}),
-            (1800.0, 0.05, "", {}),
-        ]
-    ),
+]
+PAIRS = [
+    pairs("muon", 80, 5e-4, 600, steps=6000),
+    pairs("muon", 80, 1e-3, 600, steps=6000),
+    pairs("muon", 80, 5e-4, 0, steps=6000),
+    pairs("muon", 10, 5e-4, 0),
+    pairs("muon", 10, 5e-4, 60),
+    pairs("muon", 10, 5e-4, 200),
+    pairs("muon", 10, 5e-4, 600),
+    pairs("muon", 10, 5e-4, 200, sd=0.03),
+    pairs("muon", 10, 1e-3, 200),
+    pairs("muon", 40, 1e-3, 200),
+    pairs("muon", 40, 2e-3, 200),
+    pairs("adam", 10, 5e-4, 200),
+    pairs("adam", 40, 1e-3, 200),
 ]
 ROWS = [
     Row("clamp", CLAMP),
     Row("clamp, normal likelihood", {**CLAMP, **NORMAL}),
-    Row("clamp; pairs", {**CLAMP, **PAIRS}),
-    Row("clamp; muon; sd .05; pairs", {**CLAMP, **FINE, **PAIRS, **MUON}),
     *(Row(name, {**BASE, **changes}) for name, changes in CHANGES),
     Row("agreement 10, from faces-paper", {**BASE, "agreement": 10.0}, start="faces-paper"),
+    *(Row(name, {**CLAMP, **changes}) for name, changes in PAIRS),
 ]
 
 
