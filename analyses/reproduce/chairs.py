@@ -24,6 +24,7 @@ from pyro_dcign.scenes.chairs import CHAIRS
 ROWS = [
     row_of("chairs-paper", shared=True),
     row_of("chairs-exchange-two", shared=True),
+    row_of("chairs-clamp", seeds=1),
     row_of("chairs-exchange", seeds=1),
     row_of("chairs-paper-two", seeds=1),
 ]

@@ -63,7 +63,7 @@ class Row:
         settings: What differs from its preset.
         seeds: How many of the seeds asked for it is trained from.
         start: A shared network to begin with; none starts at random.
-        shared: Whether the network of seed 0 is kept in ``analyses/networks``.
+        shared: Whether the network of the first seed asked for is kept in ``analyses/networks``.
     """
 
     name: str
@@ -275,7 +275,7 @@ class Experiment:
             },
         )
         network = self._place(row) / row.name
-        if seed == 0 and "failed" not in measures:
+        if seed == self.asked.seeds[0] and "failed" not in measures:
             run = open_run(folder, device="cpu")
             load_parameters(run)
             share(run, self.store, measures["measures"], network, made_by=self._command(row))

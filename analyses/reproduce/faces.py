@@ -24,6 +24,7 @@ from pyro_dcign.scenes.heads import Heads
 ROWS = [
     row_of("faces-paper", shared=True),
     row_of("faces-exchange", shared=True),
+    row_of("faces-clamp"),
     row_of("faces-entangled"),
 ]
 
