@@ -100,7 +100,8 @@ PRESETS: dict[str, Config] = {
         ratio="1:1",
     ),
     # Ours, for a machine without a GPU. 64 × 64 pixels say a fifth of what the paper's 150 × 150
-    # do, so grey Bernoulli pixels leave the KL too strong: blurred, with folded azimuths.
+    # do, so grey Bernoulli pixels leave the KL too strong: blurred, with folded azimuths. A step of
+    # 40 images is 20 pairs of as many people (docs/exchange.md).
     "small": Config(
         preset="small",
         side=64,
@@ -109,15 +110,21 @@ PRESETS: dict[str, Config] = {
         decoder_kernels=(5, 7, 5),
         latents=64,
         likelihood="normal",
+        pixel_scale=0.05,
         clamp="exchange",
+        agreement=75.0,
         strength=1.0,
         start="principal",
         ratio="1:1",
+        optimizer="muon",
         learning_rate=1e-3,
         warmup=100,
         decay=0.5,
-        steps=9000,
-        checkpoint_every=2000,
+        minibatches=20,
+        minibatch_size=2,
+        steps=4500,
+        evaluate_every=500,
+        checkpoint_every=1000,
     ),
 }
 

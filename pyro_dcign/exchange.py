@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
+from torch.distributions import kl_divergence
 
-from pyro_dcign.clamp import Active, Around, active_at, divergence, loc_scale
+from pyro_dcign.clamp import Active, Around, active_at, loc_scale
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.diagonal import Diagonal, Share
 
@@ -86,7 +87,8 @@ class Exchange(Messenger):
 
     With ``agreement`` the bound is lowered by that many times KL(q(z_rest | x_i) | q(z_rest |
     x_π(i))), nats by which two images of a minibatch disagree on what they share: zero only where
-    the rest does not know f. It enters as a ``pyro.factor`` of the guide, one for each site.
+    the rest does not know f. It enters as a ``pyro.factor`` of the guide, one for each site; where
+    the divergence has no closed form (a flow), it is estimated from a draw.
 
     A site without location and scale (a flow) has its draws exchanged in place of its parameters,
     which is the same in distribution.
@@ -99,9 +101,6 @@ class Exchange(Messenger):
         code: The graphics code whose sites are exchanged; other sites pass.
         active: Which factor varies, as for :class:`~pyro_dcign.clamp.Clamp`.
         agreement: Weight of the disagreement; 0 leaves it out.
-
-    Raises:
-        InputError: A site whose divergence is unknown where agreement is asked for.
     """
 
     def __init__(self, code: GraphicsCode, active: Active, *, agreement: float = 0.0) -> None:
@@ -156,5 +155,9 @@ class Exchange(Messenger):
 
     def _disagree(self, site: str, own: Any, given: Any) -> None:
         """Lower the bound; an active site is its own donor, so its divergence is zero."""
-        nats = divergence(own, given, site, "use --agreement 0")
+        try:
+            nats: Any = kl_divergence(own, given)
+        except NotImplementedError:  # a flow: estimated from a draw of the image's own
+            z = own.rsample()
+            nats = own.log_prob(z) - given.log_prob(z)
         pyro.factor(f"{site} agreement", self.agreement * nats, has_rsample=True)

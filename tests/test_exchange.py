@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pyro import poutine
 from test_clamp import CODE, ToyGuide, gradients, latents, traced
 
-from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange, donors, exchange
 
 
@@ -187,14 +186,24 @@ def test_without_agreement_there_is_no_factor() -> None:
     assert not [name for name in nodes if "agreement" in name]
 
 
-def test_a_site_whose_divergence_is_unknown_is_refused_by_name() -> None:
+def test_a_divergence_without_a_closed_form_is_estimated_from_a_draw() -> None:
     import pyro
     import pyro.distributions as dist
 
-    def guide() -> None:
-        with pyro.plate("images", 3):
-            loc = torch.zeros(3, 1)
-            pyro.sample("azimuth", dist.StudentT(torch.ones(3, 1), loc, loc + 1).to_event(1))
+    # A Student t of so many degrees of freedom is a normal; in pairs a unit apart, KL = 1/2.
+    pairs = 10_000
+    loc = torch.arange(2.0 * pairs).remainder(2).unsqueeze(-1)
+    site = dist.StudentT(torch.full_like(loc, 1e6), loc, torch.ones_like(loc)).to_event(1)
 
-    with pytest.raises(InputError, match=r"'azimuth' needs .* divergence is known.*--agreement 0"):
-        Exchange(CODE, CODE.active("light"), agreement=1.0)(guide)()
+    def guide() -> None:
+        with pyro.plate("images", 2 * pairs):
+            for name in ("azimuth", "light"):
+                pyro.sample(name, site)
+
+    active = torch.stack([CODE.active("light")] * pairs)
+    trace = traced(Exchange(CODE, active, agreement=3.0)(guide))
+    trace.compute_log_prob()
+    found = trace.nodes["azimuth agreement"]["log_prob"] / 3
+    # The estimate's standard deviation is the distance of the means, 1: six standard errors.
+    assert abs(found.mean() - 0.5) < 6 / (2 * pairs) ** 0.5
+    assert trace.nodes["light agreement"]["log_prob"].abs().max() < 1e-4

@@ -222,16 +222,15 @@ def test_exchange_permutes_what_a_guide_gives(run: Run, images) -> None:
     assert not torch.equal(swapped, own)
 
 
-def test_every_guide_of_normals_is_charged_for_disagreement(run: Run, images) -> None:
-    if run.config.guide in DRAWN:
-        pytest.skip("its divergence is not known")
+def test_every_guide_is_charged_for_disagreement(run: Run, images) -> None:
     exchanged = Exchange(run.code, run.code.active("light"), agreement=2.0)(run.guide)
     nodes = traced(exchanged, images).nodes
     for name in run.code.factors:
         charge = nodes[f"{name} agreement"]["log_prob"]
         assert charge.shape == (len(images),)
-        assert (charge > -1e-6).all()
-    if run.config.guide == "auto":  # climbs for each image by itself, and learns nothing
+        if run.config.guide not in DRAWN:  # an estimate from one draw may be negative
+            assert (charge > -1e-6).all()
+    if run.config.guide.startswith("auto"):  # climbs for each image by itself, and learns nothing
         return
     nodes["intrinsic agreement"]["log_prob"].sum().backward()
     gradients = [p.grad for p in run.guide.parameters() if p.grad is not None]
