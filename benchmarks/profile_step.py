@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyro_dcign.bench import OURS, RIVALS, NoiseFeed, steps_of, typed_svi
+from pyro_dcign.bench import OURS, RIVALS, NoiseFeed, papers_step, steps_of, typed_svi
 from pyro_dcign.config import PRESETS
 from pyro_dcign.rivals import Tricks
 from pyro_dcign.run import build, precision_of
@@ -123,7 +123,7 @@ def main(words=None, config=None):
     parser.add_argument("--top", type=int, default=60)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
-    config = config or dataclasses.replace(PRESETS[options.preset], clamp="mean", strength=0.01)
+    config = config or papers_step(PRESETS[options.preset])
     config = dataclasses.replace(config, device=options.device)
     found = {}
     for name in NAMES:

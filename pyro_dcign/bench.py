@@ -1,5 +1,6 @@
 """One run that times a training step side by side: what a user could pick instead, and ours."""
 
+import dataclasses
 import gc
 import platform
 import statistics
@@ -80,6 +81,13 @@ def typed_svi(run: Run) -> TypedSVI:
     )
 
 
+def papers_step(config: Config) -> Config:
+    """The step that rivals take on a network: the paper's clamp, likelihood and optimiser."""
+    paper = Config()
+    names = ("likelihood", "clamp", "strength", "agreement", "optimizer", "kl_weight")
+    return dataclasses.replace(config, **{name: getattr(paper, name) for name in names})
+
+
 def rivals_on(device: torch.device) -> tuple[str, ...]:
     """Everything that is measured beside ours on such a device."""
     return (EXACT, *RIVALS) if device.type == "cuda" else RIVALS
@@ -140,10 +148,12 @@ def compare(
 ) -> dict[str, Any]:
     """Milliseconds of a step of each rival on the same inputs, and how many times ours they take.
 
+    All take the paper's step (:func:`papers_step`), whatever else the configuration trains with.
     The rivals (those of :func:`rivals_on` where none are named) run one after another, each with
     the memory of the one before given back.
     """
     found: dict[str, Any] = {}
+    config = papers_step(config)
     for name in rivals_on(device_of(config)) if rivals is None else rivals:
         with tempfile.TemporaryDirectory() as folder:
             run = build(Path(folder), config, FACTORS)

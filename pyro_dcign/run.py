@@ -195,7 +195,8 @@ def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] 
         factors = {n: _factor_range(n, r) for n, r in settings.pop("factors", {}).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
-    config = configure(settings, source=str(path))
+    # A setting that came later than the run had its default in it, whatever its preset says now.
+    config = configure({**settings_of(Config()), **settings}, source=str(path))
     if config.guide not in known_guides() and config.guide not in trusted:
         raise InputError(
             f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "

@@ -14,6 +14,7 @@ from pyro_dcign.bench import (
     RIVALS,
     NoiseFeed,
     compare,
+    papers_step,
     rivals_on,
     table,
     taker,
@@ -78,6 +79,13 @@ def test_what_pyro_costs_is_measured_against_the_same_step(tmp_path) -> None:
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-3)
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+
+
+def test_all_take_the_papers_step_whatever_the_preset_trains_with() -> None:
+    step = papers_step(PRESETS["small"])
+    assert (step.clamp, step.likelihood, step.optimizer) == ("mean", "bernoulli", "adam")
+    assert step.agreement == 0
+    assert (step.side, step.latents) == (64, 64)
 
 
 def test_ratios_are_times_ours() -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.figures.mosaic import GREY, INK, STYLE, blank, degrees
+from pyro_dcign.figures.mosaic import GREY, STYLE, blank, degrees
 from pyro_dcign.intervals import interval, resamples
 from pyro_dcign.scenes import FactorRange
 
@@ -78,7 +78,9 @@ def _line(weights: Array, x: Array, z: Array, where: NDArray[np.bool_]) -> tuple
 
 
 def kinks(found: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Jump and slope along the azimuth, a line for each run."""
+    """Jump and slope along the azimuth, a line for each run and a colour for each row."""
+    rows = list(dict.fromkeys(name.rpartition("-seed")[0] for name in found))
+    colours = dict(zip(rows, sns.color_palette("colorblind", len(rows)), strict=True))
     with mpl.rc_context(STYLE):
         figure = blank(8.2, 3.2)
         axes = figure.subplots(1, 2)
@@ -86,14 +88,16 @@ def kinks(found: Mapping[str, Mapping[str, Any]]) -> Figure:
         for ax, (key, (title, even)) in zip(axes, looks.items(), strict=True):
             ax.axhline(even, color=GREY, lw=1, ls="--")
             ax.axvline(0, color=GREY, lw=0.6)
-            for number, (name, one) in enumerate(found.items()):
-                colour = INK if len(found) == 1 else sns.color_palette("colorblind")[number % 10]
+            for name, one in found.items():
+                row = name.rpartition("-seed")[0]
+                colour = colours[row]
                 values = [[entry[k] for entry in one[key]] for k in ("value", "low", "high")]
-                ax.plot(one["centres"], values[0], color=colour, lw=1.5, label=name)
+                ax.plot(one["centres"], values[0], color=colour, lw=1.2, label=row)
                 ax.fill_between(one["centres"], *values[1:], color=colour, alpha=0.15, lw=0)
             ax.xaxis.set_major_formatter(lambda v, _: degrees(v))
             ax.set(title=f"{title}, share of the whole run", xlabel="true azimuth")
             sns.despine(ax=ax, offset=4)
-        axes[0].legend()
+        named = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
+        axes[0].legend(named.values(), named)
         figure.tight_layout()
     return figure
