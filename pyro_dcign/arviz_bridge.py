@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_dcign.disk import whole
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import
     import arviz as az
@@ -184,12 +186,8 @@ def variable(data: Any, group: str, name: str) -> Any:
 def save(data: Any, path: Path) -> Path:
     """Write NetCDF, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        data.to_netcdf(str(partial), engine="h5netcdf")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as temporary:
+        data.to_netcdf(str(temporary), engine="h5netcdf")
     return path
 
 

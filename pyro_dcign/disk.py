@@ -31,22 +31,31 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Write a file beside its place, then put it there: a reader finds the old one or the new.
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place beside a file to write it to; it is put into its own when the block ends well.
+
+    A reader finds the old file or the new. The place keeps the file's ending, which libraries read.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to; the old file stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         with naming(path):
-            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+            yield temporary
             sync(temporary)
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Write a file :func:`whole` or not at all."""
+    with whole(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from pyro_dcign.disk import whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.figures.mosaic import degrees
 from pyro_dcign.picture import opened
@@ -140,18 +141,14 @@ def _place(sheet: Image.Image, tile: Tensor, label: str, corner: tuple[int, int]
 
 def write_pictures(pictures: Sequence[Image.Image], path: Path) -> None:
     """Write one picture as PNG, or frames as an endless GIF, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as temporary:
         if path.suffix.lower() == ".gif":
             first, *rest = pictures
             first.save(
-                partial, format="GIF", save_all=True, append_images=rest, duration=110, loop=0
+                temporary, format="GIF", save_all=True, append_images=rest, duration=110, loop=0
             )
         else:
-            pictures[0].save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            pictures[0].save(temporary, format="PNG")
 
 
 def default_run() -> Path:

@@ -1,6 +1,6 @@
 """Faces at the paper's size: its clamp, the entangled baseline and the exchange, then the figures.
 
-python analyses/reproduce/faces.py            # three seeds, about 14 minutes of an H100 in all
+python analyses/reproduce/faces.py            # three seeds, about 21 minutes of an H100 in all
 python analyses/reproduce/faces.py --only faces-paper
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyro_dcign.datasets.plain import EvaluationSet
+from pyro_dcign.disk import whole
 
 
 def as_json(found: Mapping[str, Any]) -> str:
@@ -52,7 +53,6 @@ def history(path: Path) -> tuple[list[list[float]], float]:
 def write_images(images: EvaluationSet, path: Path) -> None:
     """Write a set as the plain FILE.npz, whole or not at all."""
     columns = {f"factor_{name}": values.numpy() for name, values in images.factors.items()}
-    partial_file = path.with_name(f".{path.stem}.partial.npz")
     pixels, identity = images.pixels.numpy(), images.identity.numpy()
-    np.savez(partial_file, images=pixels, identity=identity, **columns)
-    partial_file.replace(path)
+    with whole(path) as temporary:
+        np.savez(temporary, images=pixels, identity=identity, **columns)

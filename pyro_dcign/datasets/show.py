@@ -1,6 +1,5 @@
 """A contact sheet: typed minibatches as rows of a picture, labelled with what varies."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -8,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.disk import whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Minibatch
 
@@ -72,12 +72,8 @@ def save_picture(picture: Image.Image, path: Path | str) -> None:
         raise InputError(
             f"expected a picture's name such as sheet.png, found {path.name}; end it in .png"
         )
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole(path) as temporary:
         picture.save(temporary, form)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _heading(minibatch: Minibatch, store: Store) -> str:

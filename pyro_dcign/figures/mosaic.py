@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC
+from pyro_dcign.disk import whole
 
 INK = "#22303c"
 GREY = "#8a949e"
@@ -123,12 +124,8 @@ def degrees(value: float) -> str:
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png", dpi=150)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
     return path
 
 
