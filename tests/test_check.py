@@ -104,15 +104,20 @@ def test_residuals_are_held_against_the_noise_of_the_likelihood(times, said) -> 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("halved", ["overconfident about azimuth: sd 0.", "the truth lies in its tails"]),
-        ("doubled", ["too wide about azimuth: sd 2.", "the truth lies in its middle"]),
+        ("halved", ["overconfident about azimuth: sd 0.5", "the truth lies in its tails"]),
+        ("doubled", ["too wide about azimuth: sd 2.0", "the truth lies in its middle"]),
         ("shifted", ["misplaces azimuth: its mean is off by ", "reads it too high"]),
     ],
 )
 def test_a_verdict_says_what_is_wrong_in_words(findings, name, words) -> None:
     text = page(judge(findings(name)))
     for expected in words:
-        assert expected in text, text
+        sentence, _, figure = expected.partition(": sd ")
+        assert sentence in text, text
+        if figure:
+            # NUTS's own sd is an estimate: four standard errors of 400 effective draws.
+            found = float(text.partition(f"{sentence}: sd ")[2].split()[0])
+            assert found == pytest.approx(float(figure), rel=4 / (2 * 400) ** 0.5)
 
 
 def test_findings_keep_their_verdicts_on_disk(findings, tmp_path) -> None:

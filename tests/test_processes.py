@@ -15,7 +15,6 @@ from pyro_dcign.config import configure
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws
-from pyro_dcign.minibatch import intensities
 from pyro_dcign.processes import Processes, join
 from pyro_dcign.run import build
 from pyro_dcign.train import Trainer
@@ -65,7 +64,7 @@ def accumulated(folder: Path, store: Store) -> dict[str, torch.Tensor]:
         trainer.optimizer.zero_grad()
         for rank in range(2):
             mine = slice(2 * rank, 2 * rank + 2)
-            images = intensities(trainer.feed.pixels[rows[mine]].flatten(0, 1))
+            images = trainer.feed.images(rows[mine])
             torch.set_rng_state(states[rank])
             trainer.svi.gradients(images, active[mine])
             states[rank] = torch.get_rng_state()
