@@ -50,9 +50,9 @@ print(table(measures))
 
 # %% [markdown]
 # **Answer.** Yes: the run of `make fit` orders unseen heads by each latent almost as the truth
-# does. The name is not exclusive, though. Leakage is what a ridge regression reads from the *other*
-# latents: nearly all of the azimuth from their means and, for all the posterior's noise, three
-# quarters from their draws.
+# does. The name is nearly exclusive, too. Leakage is what a ridge regression reads from the *other*
+# latents: some of the pose from their means and, under the posterior's noise, nothing from their
+# draws, which are what the decoder sees.
 
 # %%
 for factor, found in measures["factors"].items():

@@ -73,4 +73,4 @@ for factor in calibration.curves:
 # %% [markdown]
 # **Answer.** A turned and relit head, blurred, and what the code says of it in degrees. Of a
 # photograph that is a guess: the network has seen rendered heads only, and the intervals above are
-# those of a guide that `calibrated.ipynb` finds several times too sure.
+# those of a guide that `calibrated.ipynb` finds several of its sds off.
