@@ -90,8 +90,8 @@ checks.sbc(findings)
 # %% [markdown]
 # **Answer.** For the run of `make fit`, no: it says where a face looks, and that is several of the
 # posterior's narrow sds from where the decoder alone would put it. Read its means; take intervals
-# from NUTS, or from a normal fitted to the image, and do not reweight its draws. What each flag asks
-# for is in `docs/posterior.md`. The same draws as ArviZ data, for checks of your own:
+# from NUTS, or from a normal fitted to the image, and do not reweight its draws. What each flag
+# asks for is in `docs/posterior.md`. The same draws as ArviZ data, for checks of your own:
 
 # %%
 from dataclasses import replace

@@ -18,11 +18,12 @@ from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import MINIBATCH
 from pyro_dcign.optimizers import load_optimizer
+from pyro_dcign.precision import tf32_matmul
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
 from pyro_dcign.run import Run, build, device_of, handler_of, precision_of
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
-from pyro_dcign.svi import TypedSVI, load_elbo, tf32_matmul
+from pyro_dcign.svi import TypedSVI, load_elbo
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"

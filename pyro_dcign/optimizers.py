@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.networks import UnpoolConv2d
+from pyro_dcign.precision import tf32_matmul
 
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -121,7 +122,9 @@ class Muon(torch.optim.Optimizer):
         gradients = [w.grad for w in weights]
         torch._foreach_lerp_(averages, gradients, 1 - self.momentum)
         ahead: Any = torch._foreach_lerp(gradients, averages, self.momentum)
-        turned = orthogonalized([g.flatten(1) for g in ahead])
+        # TF32 would make the small values of a Gram matrix negative, and the iteration diverge.
+        with tf32_matmul(weights[0], False):
+            turned = orthogonalized([g.flatten(1) for g in ahead])
         sizes = [0.2 * max(t.shape) ** 0.5 for t in turned]
         updates: Any = torch._foreach_mul(turned, sizes)
         torch._foreach_mul_(updates, group["lr"])

@@ -18,8 +18,9 @@ from pyro_dcign.kernels import usable
 from pyro_dcign.minibatch import Images
 from pyro_dcign.networks import linear_head
 from pyro_dcign.optimizers import adam
+from pyro_dcign.precision import tf32_matmul
 from pyro_dcign.run import Run
-from pyro_dcign.svi import Losses, tf32_matmul
+from pyro_dcign.svi import Losses
 
 Step = Callable[[Images, Active], None]
 """One update on images that are minibatches in a row, given which factor varies in each."""

@@ -20,6 +20,7 @@ from pyro_dcign.clamp import Active
 from pyro_dcign.errors import InputError
 from pyro_dcign.fused import Fused, drawn_divergence
 from pyro_dcign.minibatch import Images
+from pyro_dcign.precision import tf32_matmul
 
 
 class Losses(NamedTuple):
@@ -159,23 +160,6 @@ class _OneOptimizer(PyroOptim):
 
     def __call__(self, params: Any, *args: Any, **kwargs: Any) -> None:
         self.optimizer.step()
-
-
-@contextmanager
-def tf32_matmul(images: Images, wanted: bool) -> Iterator[None]:
-    """Multiply a GPU's float32 tensors as asked for here, and as before afterwards."""
-    if not images.is_cuda:
-        yield
-        return
-    backends: Any = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = wanted
-        yield
-    finally:
-        for backend, old in zip(backends, before, strict=True):
-            backend.allow_tf32 = old
 
 
 Handler = Callable[[Active], Messenger]

@@ -27,6 +27,7 @@ ORDER = [
     "clamp",
     "exchange",
     "guides",
+    "precision",
     "optimizers",
     "fused",
     "svi",
