@@ -18,6 +18,7 @@ from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import MINIBATCH
 from pyro_dcign.optimizers import load_optimizer
+from pyro_dcign.peers import PEERS, installed_peers
 from pyro_dcign.precision import tf32_matmul
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
 from pyro_dcign.run import Run, build, device_of, handler_of, precision_of
@@ -90,8 +91,9 @@ def papers_step(config: Config) -> Config:
 
 
 def rivals_on(device: torch.device) -> tuple[str, ...]:
-    """Everything that is measured beside ours on such a device."""
-    return (EXACT, *RIVALS) if device.type == "cuda" else RIVALS
+    """Everything that is measured on such a device, ours last."""
+    exact = (EXACT,) if device.type == "cuda" else ()
+    return (*exact, *RIVALS[:2], *installed_peers(), *RIVALS[2:])
 
 
 def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
@@ -108,6 +110,11 @@ def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[
         svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
         steps = steps_of(svi, feed, minibatches)
         return (lambda: steps(feed.draw(several, minibatches))), several
+    if name in PEERS:
+        several = 4 if several == 1 else several  # a pass of theirs is a call with a set-up
+        rows = torch.arange(several * minibatches, device=run.device).remainder(len(feed.pixels))
+        images = feed.images(rows).cpu()
+        return PEERS[name](run, images, minibatches * MINIBATCH), several
     step = (plain_pytorch if name == RIVALS[1] else plain_pyro)(run)
 
     def one() -> None:

@@ -23,6 +23,7 @@ from pyro_dcign.bench import (
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS, Config
 from pyro_dcign.minibatch import intensities
+from pyro_dcign.peers import PEERS
 from pyro_dcign.rivals import PlainVAE, Tricks
 from pyro_dcign.run import build
 
@@ -50,8 +51,9 @@ def test_a_rivals_network_is_the_runs(tmp_path) -> None:
 
 
 def test_only_a_gpu_has_a_rival_without_tf32() -> None:
-    assert rivals_on(torch.device("cpu")) == RIVALS
-    assert set(rivals_on(torch.device("cuda"))) - set(RIVALS) == {EXACT}
+    cpu, cuda = (rivals_on(torch.device(kind)) for kind in ("cpu", "cuda"))
+    assert set(cuda) - set(cpu) == {EXACT}
+    assert [name for name in cpu if name not in PEERS] == list(RIVALS)
 
 
 @pytest.mark.parametrize("name", [EXACT, *RIVALS])
@@ -60,6 +62,25 @@ def test_every_rival_takes_steps(name: str, tmp_path) -> None:
     take, several = taker(name, run, NoiseFeed(run, rows=4), 2)
     take()
     assert several == 1
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.filterwarnings("ignore")  # theirs
+def test_a_peers_loop_trains_the_network(name: str, tmp_path, monkeypatch) -> None:
+    pytest.importorskip(name)
+    run, kept = build(tmp_path, TINY, FACTORS), []
+    real = PlainVAE.__init__
+
+    def keeping(self, run):
+        real(self, run)
+        kept.append((self, [p.detach().clone() for p in self.parameters()]))
+
+    monkeypatch.setattr(PlainVAE, "__init__", keeping)
+    take, several = taker(name, run, NoiseFeed(run, rows=4), 2)
+    take()
+    assert several == 4
+    ((vae, before),) = kept
+    assert all(not torch.equal(p, old) for p, old in zip(vae.parameters(), before, strict=True))
 
 
 def test_what_pyro_costs_is_measured_against_the_same_step(tmp_path) -> None:
@@ -104,7 +125,7 @@ def test_bench_prints_json_and_draws(tmp_path, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([*words, "--minibatches", "1", "--figure", str(figure)])
     found = json.loads(capsys.readouterr().out)
-    assert list(found["results"][0]["rivals"]) == list(RIVALS)
+    assert list(found["results"][0]["rivals"]) == list(rivals_on(torch.device("cpu")))
     assert Path(figure).stat().st_size > 1000
 
 

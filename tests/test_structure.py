@@ -45,6 +45,7 @@ ORDER = [
     "trouble",
     "train",
     "rivals",
+    "peers",
     "bench",
     "codes",
     "curve",
