@@ -32,8 +32,9 @@ def bench(
 ) -> None:
     """Time a training step beside plain Pyro, plain PyTorch and PyTorch with our tricks.
 
-    All get the same network and images of noise, and take the paper's step: clamp to the mean,
-    Bernoulli, Adam. Ratios come first: how many times ours a rival takes.
+    pythae and disent join them where they are installed (pyro-dcign[peers]). All get the same
+    network and images of noise, and take the paper's step (clamp to the mean, Bernoulli, Adam);
+    those two know no clamp. Ratios come first: how many times ours a rival takes.
     """
     import json
 
