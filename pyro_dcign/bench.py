@@ -17,14 +17,12 @@ from pyro_dcign.config import Config
 from pyro_dcign.feed import Draws, Feed
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.minibatch import MINIBATCH
-from pyro_dcign.optimizers import load_optimizer
 from pyro_dcign.peers import PEERS, installed_peers
 from pyro_dcign.precision import tf32_matmul
 from pyro_dcign.rivals import Tricks, plain_pyro, plain_pytorch
-from pyro_dcign.run import Run, build, device_of, handler_of, precision_of
+from pyro_dcign.run import Run, build, device_of, precision_of, typed_svi
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps
-from pyro_dcign.svi import TypedSVI, load_elbo
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"
@@ -65,22 +63,6 @@ class Timing(NamedTuple):
 
     ms: float
     peak_mb: float | None
-
-
-def typed_svi(run: Run) -> TypedSVI:
-    """What a fit of this configuration would train with."""
-    config, cuda = run.config, run.device.type == "cuda"
-    return TypedSVI(
-        run.model,
-        run.guide,
-        load_optimizer(
-            config.optimizer, run.modules, learning_rate=config.learning_rate, capturable=cuda
-        ),
-        elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
-        handler=handler_of(config, run.code),
-        precision=precision_of(config, run.device),
-        tf32=config.precision == "tf32",
-    )
 
 
 def papers_step(config: Config) -> Config:

@@ -216,6 +216,14 @@ def configure(settings: Mapping[str, Any], *, source: str = "config") -> Config:
     return dataclasses.replace(PRESETS[values.get("preset", "paper")], **values)
 
 
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that may be older than some of them.
+
+    A setting that came later than the run had its default in it, whatever its preset says now.
+    """
+    return {**settings_of(Config()), **settings}
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, not yet checked.
 

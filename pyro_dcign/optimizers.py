@@ -46,7 +46,7 @@ def orthogonalized(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tenso
     squares = grams.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(1e-30)[:, None, None]
     grams = grams / squares
     one = torch.eye(size, dtype=grams.dtype, device=grams.device)
-    turn = (one / squares.sqrt()).contiguous()
+    turn = one / squares.sqrt()
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         q = torch.baddbmm(a * one + b * grams, grams, grams, alpha=c)

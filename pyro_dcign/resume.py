@@ -16,7 +16,7 @@ from pyro_dcign.checkpoint import (
     read_json,
     read_tensors,
 )
-from pyro_dcign.config import Config, settings_of
+from pyro_dcign.config import completed, settings_of
 from pyro_dcign.errors import InputError
 from pyro_dcign.optimizers import kept_of
 from pyro_dcign.run import Run
@@ -57,8 +57,7 @@ def restore(
         return None
     try:
         state: dict[str, Any] = read_json(found / STATE)
-        # A setting that came later than the run had its default in it.
-        began, now = {**settings_of(Config()), **state["config"]}, settings_of(run.config)
+        began, now = completed(state["config"]), settings_of(run.config)
         differing = [k for k in now if k not in MAY_CHANGE and began[k] != now[k]]
         step = state["step"]
         if type(step) is not int or not 0 <= step <= 10**9:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,16 @@ from torch import nn
 
 from pyro_dcign.clamp import Clamp
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.config import Config, configure, settings_of
+from pyro_dcign.config import Config, completed, configure, settings_of
 from pyro_dcign.disk import write_whole
 from pyro_dcign.errors import InputError
 from pyro_dcign.exchange import Exchange
 from pyro_dcign.guide import InGroups, known_guides, load_guide
 from pyro_dcign.model import Model
 from pyro_dcign.networks import Decoder, Encoder
+from pyro_dcign.optimizers import load_optimizer
 from pyro_dcign.scenes import FactorRange
-from pyro_dcign.svi import Handler
+from pyro_dcign.svi import Handler, TypedSVI, load_elbo
 
 CONFIG = "config.toml"
 MAX_PARAMETERS = 10**9
@@ -176,6 +177,29 @@ def write_run_config(run: Run) -> None:
     write_whole(run.folder / CONFIG, text)
 
 
+def typed_svi(
+    run: Run, *, reduce: Callable[[Iterable[nn.Parameter]], None] | None = None
+) -> TypedSVI:
+    """What a run trains with; ``reduce`` as in :class:`TypedSVI`."""
+    config = run.config
+    optimizer = load_optimizer(
+        config.optimizer,
+        run.modules,
+        learning_rate=config.learning_rate,
+        capturable=run.device.type == "cuda",
+    )
+    return TypedSVI(
+        run.model,
+        run.guide,
+        optimizer,
+        elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
+        handler=handler_of(config, run.code, run.guide),
+        precision=precision_of(config, run.device),
+        tf32=config.precision == "tf32",
+        reduce=reduce,
+    )
+
+
 def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] = ()) -> Run:
     """A run as its ``config.toml`` describes it, with untrained networks.
 
@@ -195,8 +219,7 @@ def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] 
         factors = {n: _factor_range(n, r) for n, r in settings.pop("factors", {}).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
-    # A setting that came later than the run had its default in it, whatever its preset says now.
-    config = configure({**settings_of(Config()), **settings}, source=str(path))
+    config = configure(completed(settings), source=str(path))
     if config.guide not in known_guides() and config.guide not in trusted:
         raise InputError(
             f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "

@@ -16,15 +16,13 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.feed import Draws, Feed, cuts_of
 from pyro_dcign.heap import kept_heap
 from pyro_dcign.held_out import held_out_elbo, held_out_images
-from pyro_dcign.optimizers import load_optimizer
 from pyro_dcign.processes import Processes
 from pyro_dcign.record import Record, append, by_type, forget_later
 from pyro_dcign.resume import random_state, restore, set_random_state
-from pyro_dcign.run import Run, handler_of, precision_of
+from pyro_dcign.run import Run, typed_svi
 from pyro_dcign.signals import Signals
 from pyro_dcign.start import start_at_mean, start_principal
 from pyro_dcign.steps import CapturedSteps, PlainSteps, Steps, timed_convolutions
-from pyro_dcign.svi import TypedSVI, load_elbo
 from pyro_dcign.trouble import Before, find_trouble, is_sound, keep_minibatches
 
 
@@ -76,21 +74,9 @@ class Trainer:
         # A guide whose work differs between calls says that it cannot be captured.
         cuda = run.device.type == "cuda"
         captured = cuda and getattr(run.guide, "capturable", True)
-        self.optimizer = load_optimizer(
-            config.optimizer, run.modules, learning_rate=config.learning_rate, capturable=cuda
-        )
-        self.svi = TypedSVI(
-            run.model,
-            run.guide,
-            self.optimizer,
-            elbo=load_elbo(
-                config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight
-            ),
-            handler=handler_of(config, run.code, run.guide),
-            precision=precision_of(config, run.device),
-            tf32=config.precision == "tf32",
-            reduce=processes.sum_gradients if processes.count > 1 else None,
-        )
+        reduce = processes.sum_gradients if processes.count > 1 else None
+        self.svi = typed_svi(run, reduce=reduce)
+        self.optimizer = self.svi.optimizer
         ratio = parse_ratio(config.ratio, run.code)
         cuts = cuts_of(store, config.minibatch_size)
         counts = {varying: cuts * n for varying, n in store.counts("train").items()}

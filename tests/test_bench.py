@@ -18,14 +18,13 @@ from pyro_dcign.bench import (
     rivals_on,
     table,
     taker,
-    typed_svi,
 )
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS, Config
 from pyro_dcign.minibatch import intensities
 from pyro_dcign.peers import PEERS
 from pyro_dcign.rivals import PlainVAE, Tricks
-from pyro_dcign.run import build
+from pyro_dcign.run import build, typed_svi
 
 TINY = Config(
     side=16,

@@ -7,12 +7,13 @@ import torch
 from tiny import TINY, trained
 from torch import nn
 
-from pyro_dcign.bench import FACTORS, NoiseFeed, typed_svi
+from pyro_dcign.bench import FACTORS, NoiseFeed
 from pyro_dcign.checkpoint import OPTIMIZER, newest_checkpoint
 from pyro_dcign.config import PRESETS
+from pyro_dcign.errors import InputError
 from pyro_dcign.optimizers import Muon, adam, hidden_weights, kept_of, orthogonalized
 from pyro_dcign.resume import restore
-from pyro_dcign.run import build
+from pyro_dcign.run import build, typed_svi
 
 WIDE = dataclasses.replace(
     TINY,
@@ -111,8 +112,6 @@ def test_muon_learns_more_in_as_many_steps(tmp_path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_moments_of_another_optimizer_are_refused(optimizer: str, store, tmp_path) -> None:
-    from pyro_dcign.errors import InputError
-
     config = dataclasses.replace(WIDE, steps=20)
     run = trained(tmp_path / "run", store, dataclasses.replace(config, optimizer=optimizer))
     other = Muon(run.modules) if optimizer == "adam" else adam(run.modules.parameters())
