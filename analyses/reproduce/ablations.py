@@ -15,6 +15,7 @@ from faces import faces
 
 STEPS = 12_500
 BASE = {"preset": "paper", "steps": STEPS}
+FOUR = {"minibatches": 4, "steps": STEPS // 4, "learning_rate": 1e-3}
 
 # What a row changes, from how many seeds: three for the rows that matter.
 CHANGES: list[tuple[str, dict[str, object], int]] = [
@@ -34,8 +35,10 @@ CHANGES: list[tuple[str, dict[str, object], int]] = [
     ("strength 100", {"strength": 100.0}, 1),
     ("exchange, ratio 1:1", {"clamp": "exchange", "ratio": "1:1"}, 1),
     ("principal start", {"start": "principal"}, 1),
+    ("principal start, warm-up", {"start": "principal", "warmup": 100}, 1),
     # The same images in a quarter of the updates, each from four minibatches.
-    ("4 minibatches a step", {"minibatches": 4, "steps": STEPS // 4, "learning_rate": 1e-3}, 1),
+    ("4 minibatches a step", FOUR, 1),
+    ("4 minibatches a step, warm-up", {**FOUR, "warmup": 100}, 1),
 ]
 ROWS = [Row(name, {**BASE, **changes}, seeds=seeds) for name, changes, seeds in CHANGES]
 
