@@ -23,7 +23,13 @@ FINE = {**NORMAL, "ratio": "1:1", "minibatch_size": 2}
 
 
 def pairs(
-    optimizer: str, number: int, rate: float, agreement: float, sd: float = 0.05, steps: int = 0
+    optimizer: str,
+    number: int,
+    rate: float,
+    agreement: float,
+    sd: float = 0.05,
+    steps: int = 0,
+    strength: float = 0.0,
 ) -> tuple[str, dict[str, object]]:
     """A row of what 64 pixels recommend: fine likelihood, pairs of many people in each step.
 
@@ -34,6 +40,9 @@ def pairs(
     charge = f"agreement {agreement:g}" if agreement else "clamp"
     if agreement:
         changes |= {"clamp": "exchange", "agreement": agreement}
+    if strength:
+        changes |= {"strength": strength}
+        charge += f" of strength {strength:g}"
     longer = f"; {steps} steps" if steps else ""
     return f"{optimizer}; {charge}; sd {sd:g}; {number} pairs; rate {rate:g}{longer}", changes
 
@@ -55,7 +64,9 @@ CHANGES: list[tuple[str, dict[str, object]]] = [
 PAIRS = [
     pairs("muon", 80, 5e-4, 600, steps=6000),
     pairs("muon", 80, 1e-3, 600, steps=6000),
-    pairs("muon", 80, 5e-4, 0, steps=6000),
+    *(pairs("muon", 80, 1e-3, 0, steps=3000, strength=strength) for strength in (0, 30, 300, 3000)),
+    pairs("muon", 80, 1e-3, 0, steps=12_000, strength=300),
+    pairs("muon", 80, 1e-3, 0, sd=0.03, steps=12_000, strength=1000),
     pairs("muon", 10, 5e-4, 0),
     pairs("muon", 10, 5e-4, 60),
     pairs("muon", 10, 5e-4, 200),
