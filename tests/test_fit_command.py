@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from fake_scene import FakeScene, load
 
 from pyro_dcign.cli import main
+from pyro_dcign.cli.fit import _data, default_preset
 from pyro_dcign.config import PRESETS, Config, configure
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.recipe import Recipe, counts
@@ -124,6 +126,28 @@ def test_presets_are_what_the_paper_and_its_code_say(preset, wanted) -> None:
     assert PRESETS[preset].side == 150
     assert PRESETS[preset].latents == 200
     assert PRESETS[preset].decay == 0
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "wanted"),
+    [
+        (None, "auto", "small"),
+        (80e9, "auto", "large"),
+        (80e9, "cpu", "small"),
+        (8e9, "auto", "small"),
+    ],
+)
+def test_without_a_preset_a_gpu_trains_the_large_one(monkeypatch, gpu, device, wanted) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, gpu))
+    assert default_preset(device) == wanted
+
+
+def test_without_data_a_gpu_plans_as_many_images_as_the_paper_has(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = _data(PRESETS["large"], "cuda")
+    assert {store.count("train", varying) for varying in store.types} == {3000}
+    assert sum(path.stat().st_size for path in store.folder.iterdir()) < 1e5  # no image
 
 
 def test_settings_to_mend_are_all_named_at_once() -> None:

@@ -1,5 +1,6 @@
 """The paper's experiments, tiny: the same scripts, rows and figures as at the paper's size."""
 
+import dataclasses
 import json
 import sys
 import tarfile
@@ -26,7 +27,7 @@ from kink import kink
 from pyro_dcign import evaluate
 from pyro_dcign.checkpoint import PARAMETERS, load_parameters, newest_checkpoint
 from pyro_dcign.cli import main as command
-from pyro_dcign.config import configure, settings_of
+from pyro_dcign.config import PRESETS, configure, settings_of
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.rerender import default_run
 from pyro_dcign.run import build, open_run
@@ -217,6 +218,13 @@ def test_every_row_is_a_configuration_and_says_what_it_changes(script) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_the_large_preset_is_the_exchange_of_the_experiment() -> None:
+    measured = experiment.row_of("faces-exchange").settings
+    config = configure({**measured, "data": "", "preset": "large"})
+    # The strength is that of the clamp, should another ask for it.
+    assert config == dataclasses.replace(PRESETS["large"], strength=config.strength)
+
+
 def test_an_estimate_counts_what_is_left(tiny, capsys) -> None:
     tiny(faces, "--only", "faces-paper", "--seeds", "0")
     capsys.readouterr()

@@ -1,6 +1,6 @@
 """Faces at the paper's size: its clamp, the entangled baseline and the exchange, then the figures.
 
-python analyses/reproduce/faces.py            # three seeds, about 21 minutes of an H100 in all
+python analyses/reproduce/faces.py            # three seeds, about 31 minutes of an H100 in all
 python analyses/reproduce/faces.py --only faces-paper
 """
 
@@ -13,13 +13,11 @@ from asked import Options, options
 from kink import kinks
 from learning import learning
 
-from pyro_dcign.code import INTRINSIC
-from pyro_dcign.datasets.generate import ensure, scene_loader
-from pyro_dcign.datasets.recipe import Recipe, counts
+from pyro_dcign.datasets.generate import ensure_faces
+from pyro_dcign.datasets.recipe import LARGE_TRAIN
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.figures import editings, readings, reconstructions
 from pyro_dcign.figures.paper import manipulations
-from pyro_dcign.scenes.heads import Heads
 
 ROWS = [
     row_of("faces-paper", shared=True),
@@ -31,11 +29,10 @@ ROWS = [
 
 def faces(asked: Options, side: int) -> Store:
     """The paper's 3,000 minibatches of each type, rendered where they are used."""
-    train = asked.train or 3000
-    number = counts((*Heads.factors, INTRINSIC), train=train, intrinsic=train, test=asked.test)
-    recipe = Recipe("faces", number, side=side, stored=False)
+    train = asked.train or LARGE_TRAIN
     folder = Path("data") / f"faces-{side}-{train}-{asked.test}"
-    return ensure(folder, recipe, scene_loader("faces"))
+    many = {"train": train, "intrinsic": train, "test": asked.test}
+    return ensure_faces(folder, side=side, **many, stored=False)
 
 
 @options

@@ -41,11 +41,11 @@ def bench(
     import torch
 
     from pyro_dcign.bench import compare, machine, table
-    from pyro_dcign.cli.fit import _default_preset
     from pyro_dcign.config import configure
     from pyro_dcign.run import device_of
 
-    settings = {"preset": preset or _default_preset(), "device": device, "precision": precision}
+    preset = preset or ("paper" if torch.cuda.is_available() else "small")
+    settings = {"preset": preset, "device": device, "precision": precision}
     config = configure(settings)
     cuda = device_of(config).type == "cuda"
     try:

@@ -19,7 +19,7 @@ def doctor(as_json: bool) -> None:
     import torch
 
     from pyro_dcign import __version__
-    from pyro_dcign.cli.fit import _default_preset
+    from pyro_dcign.cli.fit import default_preset
     from pyro_dcign.config import PRESETS
     from pyro_dcign.guide import known_guides
     from pyro_dcign.run import device_of, precision_of
@@ -30,7 +30,7 @@ def doctor(as_json: bool) -> None:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = None
-    preset = _default_preset()
+    preset = default_preset()
     device = device_of(PRESETS[preset])
     found = {
         "pyro_dcign": __version__,

@@ -145,6 +145,7 @@ def ensure_faces(
     intrinsic: int = SMALL_INTRINSIC,
     test: int = SMALL_TEST,
     seed: int = 0,
+    stored: bool = True,
     workers: int | None = None,
     device: str = "cpu",
     quiet: bool = False,
@@ -158,6 +159,7 @@ def ensure_faces(
         intrinsic: Minibatches of the intrinsic type to train on.
         test: Minibatches of each type to test on.
         seed: Of every draw.
+        stored: Whether images go to the disk; else they are rendered where they are used.
         workers: Processes; by default one for each core.
         device: Where to render.
         quiet: Show no progress.
@@ -168,7 +170,7 @@ def ensure_faces(
     load = scene_loader("faces", device)
     types = (*load().factors, INTRINSIC)
     number = counts(types, train=train, intrinsic=intrinsic, test=test)
-    recipe = Recipe("faces", number, side=side, seed=seed)
+    recipe = Recipe("faces", number, side=side, seed=seed, stored=stored)
     return ensure(folder, recipe, load, workers=workers, device=device, quiet=quiet)
 
 

@@ -16,6 +16,9 @@ from pyro_dcign.minibatch import MINIBATCH
 SMALL_TRAIN, SMALL_INTRINSIC, SMALL_TEST = 250, 750, 25
 """Minibatches of each extrinsic type, of the intrinsic type, and of each type to test."""
 
+LARGE_TRAIN, LARGE_TEST = 3000, 75
+"""Minibatches of each type to train on, as many as the paper's, and to test on."""
+
 
 @dataclass(frozen=True)
 class Recipe:
