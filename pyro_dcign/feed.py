@@ -67,13 +67,10 @@ class Feed:
         cuts: int = 1,
     ) -> None:
         self.schedule, self.code, self.cuts = schedule, code, cuts
-        blocks = store.load("train")
-        self.pixels: UInt8[Tensor, "rows images height width"] = torch.cat(
-            [blocks[varying].pixels for varying in code.factors]
-        ).to(device)
-        counts = [len(blocks[varying].pixels) for varying in code.factors]
-        self.counts = dict(zip(code.factors, counts, strict=True))
-        self.first = dict(zip(code.factors, accumulate(counts, initial=0), strict=False))
+        self.pixels: UInt8[Tensor, "rows images height width"] = store.pixels("train", device)
+        self.counts = store.counts("train")
+        first = accumulate(self.counts.values(), initial=0)
+        self.first = dict(zip(self.counts, first, strict=False))
 
     def rows(self, varying: str) -> UInt8[Tensor, "minibatches images height width"]:
         """Every minibatch of one type, uncut."""

@@ -65,10 +65,21 @@ def test_each_image_is_rendered_once(both, monkeypatch) -> None:
     plan = Store.open(both[1])
     assert plan.identities("train").numel() > 4
     assert calls == []  # who is shown is known without a picture
+    everything = plan.pixels("train")
     for _ in range(2):
         plan.load("train")
         evaluation_set(plan, "train")
+        assert torch.equal(plan.pixels("train"), everything)
     assert sum(calls) == 2 + 2 + 2 + 5
+
+
+def test_all_images_of_a_plan_lie_in_one_place_alone(both) -> None:
+    plan = Store.open(both[1])
+    before = plan.load("train")["intrinsic"].pixels
+    whole = plan.pixels("train")
+    assert torch.equal(whole[-5:], before)
+    assert plan.load("train")["intrinsic"].pixels.data_ptr() == whole[-5:].data_ptr()
+    assert torch.equal(whole, both[0].pixels("train"))
 
 
 def test_a_network_trains_on_a_plan_as_on_the_stored_images(both, tmp_path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from pyro_dcign.datasets.census import Census
@@ -35,8 +36,8 @@ def plans(scene: Scene, recipe: Recipe) -> Plans:
 class Rendering:
     """Minibatches of one type of a plan, read as a shard's file is.
 
-    Whole tensors are rendered once and stay on the device that rendered them; a slice that is
-    asked for before that is rendered alone, and is on the CPU.
+    Whole tensors are rendered once and stay on the device that rendered them, or where they are
+    moved; a slice that is asked for before that is rendered alone, and is on the CPU.
     """
 
     def __init__(
@@ -57,6 +58,14 @@ class Rendering:
             self.pixels = self._render()
         return self.pixels
 
+    def move(self, place: UInt8[Tensor, "minibatches images height width"]) -> None:
+        """Render all minibatches' pixels into a tensor, or copy them, and keep them only there."""
+        if self.pixels is None:
+            self._render(place)
+        else:
+            place.copy_(self.pixels)
+        self.pixels = place
+
     def get_slice(self, name: str) -> "_Slice":
         """What gives one minibatch's pixels, factors or identity by its number."""
         return _Slice(self, name)
@@ -66,10 +75,9 @@ class Rendering:
         varying = self.shard.varying
         return rendered(self.scene, self.planner, self.split, varying, indices, side=self.side)
 
-    def _render(self) -> Tensor:
+    def _render(self, pixels: Tensor | None = None) -> Tensor:
         count, size, side = self.shard.minibatches, self.size, self.side
         title = f"rendering {self.split} {self.shard.varying} of {self.scene.name} at {side} pixels"
-        pixels: Tensor | None = None
         with Progress(count * size, title) as progress:
             step = CHUNK[_device().type]
             for start in range(0, count, step):

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
-from pyro_dcign.datasets.planned import is_planned, renderings
+from pyro_dcign.datasets.planned import Rendering, is_planned, renderings
 from pyro_dcign.datasets.shard import Block, check_header, digest
 from pyro_dcign.errors import InputError
 from pyro_dcign.minibatch import Minibatch
@@ -195,6 +195,34 @@ class Store:
                 start += shard.minibatches
             found[varying] = whole
         return found
+
+    def pixels(
+        self, split: str, device: torch.device | str = "cpu"
+    ) -> UInt8[Tensor, "minibatches images height width"]:
+        """All images of a split on a device, type by type as :meth:`counts` has them.
+
+        Each shard is read, or rendered, into its place, so that the set is never twice in memory;
+        a plan keeps its images there and nowhere else.
+
+        Raises:
+            InputError: A shard whose bytes are not those that were written, or too little memory.
+        """
+        shards, side, size = self._all(split), self.side, self.size
+        m = sum(shard.minibatches for shard in shards)
+        try:
+            whole = torch.empty(m, size, side, side, dtype=torch.uint8, device=device)
+        except RuntimeError:  # how PyTorch says that memory is out
+            raise InputError(
+                f"expected {m * size * side**2 / 1e9:.1f} GB of memory on {device} for the images "
+                f"of {self.folder}, found less; give a smaller set"
+            ) from None
+        for shard, place in zip(shards, whole.split([s.minibatches for s in shards]), strict=True):
+            handle = self._open(shard)
+            if isinstance(handle, Rendering):
+                handle.move(place)
+            else:
+                place.copy_(handle.get_tensor("pixels"))
+        return whole
 
     def identities(
         self, split: str, *, without: Collection[str] = ()
