@@ -67,7 +67,7 @@ def undrawn(monkeypatch):
 
 def test_faces_are_trained_measured_drawn_and_packed(tiny, tmp_path) -> None:
     found = tiny(faces, "--seeds", "0,1", "--pack", str(tmp_path / "pack"))
-    rows = ["faces-paper", "faces-exchange", "faces-clamp", "faces-entangled"]
+    rows = ["faces-paper", "faces-exchange", "faces-clamp", "faces-entangled", "faces-clamp-more"]
     assert list(found["runs"]) == [f"{row}-seed{seed}" for seed in (0, 1) for row in rows]
     assert found["summary"]["faces-paper"]["seeds"] == [0, 1]
     mse = [found["runs"][f"faces-paper-seed{s}"]["measures"]["mse"]["value"] for s in (0, 1)]
@@ -199,11 +199,29 @@ def test_a_warm_start_begins_with_the_named_network(tiny, monkeypatch, tmp_path)
         device="cpu", steps=4, train=2, test=2, into=tmp_path / "into", work=tmp_path / "work",
         changes=tomllib.loads("\n".join(TINY)),
     )  # fmt: skip
-    warm = experiment.Experiment("grid", [last], lambda side: faces.faces(about, side), about)
+    warm = experiment.Experiment("grid", [last], faces.faces, about)
     with pytest.raises(pytest.fail.Exception, match="far enough"):
         warm._train(last, 0, tmp_path / "work" / "warm")
     for a, b in zip(shared.modules.parameters(), seen[-1].modules.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_row_may_train_on_more_and_is_measured_on_the_same(tiny, tmp_path, monkeypatch) -> None:
+    row = next(row for row in faces.ROWS if row.train)
+    about = experiment.Options(
+        device="cpu", steps=4, test=2, into=tmp_path / "into", work=tmp_path / "work",
+        changes=tomllib.loads("\n".join(TINY)),
+    )  # fmt: skip
+    more = experiment.Experiment("faces", [row], faces.faces, about)
+    assert more.store_of(row).counts("train") == dict.fromkeys(more.store.types, row.train)
+    assert f"-{row.train}-" in configure(row.settings).data
+    for found, wanted in zip(
+        more.store_of(row).minibatches("test"), more.store.minibatches("test"), strict=True
+    ):
+        assert torch.equal(found.pixels, wanted.pixels)
+    few = experiment.Experiment("faces", [row], faces.faces, dataclasses.replace(about, train=2))
+    assert few.store_of(row) is few.store
 
 
 @pytest.mark.parametrize("script", [ablations, grid], ids=lambda s: s.__name__)
@@ -217,7 +235,6 @@ def test_every_row_is_a_configuration_and_says_what_it_changes(script) -> None:
         assert (found["side"], found["latents"]) == (150, 200)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_large_preset_is_the_exchange_of_the_experiment() -> None:
     measured = experiment.row_of("faces-exchange").settings
     config = configure({**measured, "data": "", "preset": "large"})
@@ -225,6 +242,7 @@ def test_the_large_preset_is_the_exchange_of_the_experiment() -> None:
     assert config == dataclasses.replace(PRESETS["large"], strength=config.strength)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_estimate_counts_what_is_left(tiny, capsys) -> None:
     tiny(faces, "--only", "faces-paper", "--seeds", "0")
     capsys.readouterr()
@@ -244,8 +262,12 @@ def test_a_config_names_the_set_that_its_own_comment_plans(path, tmp_path, monke
         command(words)
     assert not caught.value.code
     planned = Store.open(config.data).manifest
-    script = chairs.chairs if path.name.startswith("chairs") else faces.faces
-    assert script(experiment.Options(), config.side).manifest == planned
+    script = chairs if path.name.startswith("chairs") else faces
+    row = next(row for row in script.ROWS if row.name == path.stem)
+    about = experiment.Options(device="cpu")
+    used = experiment.Experiment(script.__name__, [row], getattr(script, script.__name__), about)
+    assert used.store_of(row).manifest == planned
+    assert str(used.store_of(row).folder) == config.data
 
 
 def test_the_page_is_what_the_results_say() -> None:

@@ -8,8 +8,6 @@ at a quarter of its steps.
 
 from experiment import Experiment, Row  # isort: skip  finds the package
 
-from functools import partial
-
 from asked import Options, options
 from faces import faces
 
@@ -46,7 +44,7 @@ ROWS = [Row(name, {**BASE, **changes}, seeds=seeds) for name, changes, seeds in 
 @options
 def main(asked: Options) -> None:
     """Train and measure the ablations on faces."""
-    experiment = Experiment("ablations", ROWS, partial(faces, asked), asked)
+    experiment = Experiment("ablations", ROWS, faces, asked)
     experiment.run()
     experiment.close()
 

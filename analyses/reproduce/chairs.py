@@ -47,7 +47,7 @@ def chairs(asked: Options, side: int) -> Store:
 @options
 def main(asked: Options) -> None:
     """Train, measure and draw the paper's experiment on chairs."""
-    experiment = Experiment("chairs", ROWS, partial(chairs, asked), asked)
+    experiment = Experiment("chairs", ROWS, chairs, asked)
     experiment.run()
     images = experiment.images()
     for row in experiment.rows:

@@ -9,8 +9,6 @@ than the clamp's.
 
 from experiment import Experiment, Row  # isort: skip  finds the package
 
-from functools import partial
-
 from asked import Options, options
 from faces import faces
 
@@ -90,7 +88,7 @@ ROWS = [
 @options
 def main(asked: Options) -> None:
     """Train and measure variants of the exchange on faces."""
-    experiment = Experiment("grid", ROWS, partial(faces, asked), asked)
+    experiment = Experiment("grid", ROWS, faces, asked)
     experiment.run()
     experiment.close()
 
