@@ -207,7 +207,7 @@ def test_a_warm_start_begins_with_the_named_network(tiny, monkeypatch, tmp_path)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_row_may_train_on_more_and_is_measured_on_the_same(tiny, tmp_path, monkeypatch) -> None:
+def test_a_row_may_train_on_more_and_is_measured_on_the_same(tiny, tmp_path) -> None:
     row = next(row for row in faces.ROWS if row.train)
     about = experiment.Options(
         device="cpu", steps=4, test=2, into=tmp_path / "into", work=tmp_path / "work",
