@@ -36,13 +36,13 @@ def principal_scores(
 ) -> Float[Tensor, "minibatches images components"]:
     """Scores of unit variance on the leading principal components *within* minibatches.
 
-    Each minibatch is centred on its own mean, so what differs between scenes does not count.
+    Each minibatch is centred on its own mean, so what differs between scenes does not count. The
+    images are overwritten: all of a type may take gigabytes as floats, and are to take them once.
     """
-    centred = (pixels - pixels.mean(1, keepdim=True)).flatten(2)
-    rows = centred.flatten(0, 1)
+    rows = pixels.sub_(pixels.mean(1, keepdim=True)).flatten(2).flatten(0, 1)
     _, _, directions = torch.pca_lowrank(rows, components + 4, center=False, niter=4)
     scores = rows @ directions[:, :components]
-    return (scores / scores.std(0)).view(*centred.shape[:2], components)
+    return (scores / scores.std(0)).view(*pixels.shape[:2], components)
 
 
 def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
@@ -55,7 +55,7 @@ def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
     random``); this is ours.
     """
     scores = {
-        name: principal_scores(feed.rows(name).float() / 255, size)
+        name: principal_scores(feed.rows(name).float().div_(255), size)
         for name, size in run.code.extrinsic.items()
         if len(feed.rows(name))
     }

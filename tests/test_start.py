@@ -31,6 +31,16 @@ def test_scores_are_what_varies_most_within_minibatches_whatever_the_scenes(seed
     assert matched.abs() > 0.999
 
 
+@pytest.mark.gpu
+def test_scores_take_no_second_copy_of_the_images() -> None:
+    pixels = torch.rand(200, 20, 64, 64, device="cuda")
+    principal_scores(pixels[:2].clone(), 1)  # workspaces of the libraries
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    principal_scores(pixels, 1)
+    assert torch.cuda.max_memory_allocated() - before < pixels.nbytes / 4
+
+
 def test_the_start_teaches_the_guide_its_factors_and_not_the_model(store, tmp_path) -> None:
     run = build(tmp_path, TINY, store.factors)
     trainer = Trainer(run, store)
