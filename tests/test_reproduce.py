@@ -67,7 +67,7 @@ def undrawn(monkeypatch):
 
 def test_faces_are_trained_measured_drawn_and_packed(tiny, tmp_path) -> None:
     found = tiny(faces, "--seeds", "0,1", "--pack", str(tmp_path / "pack"))
-    rows = ["faces-paper", "faces-exchange", "faces-clamp", "faces-entangled", "faces-clamp-more"]
+    rows = ["faces-paper", "faces-exchange", "faces-clamp", "faces-entangled", "faces-clamp-even"]
     assert list(found["runs"]) == [f"{row}-seed{seed}" for seed in (0, 1) for row in rows]
     assert found["summary"]["faces-paper"]["seeds"] == [0, 1]
     mse = [found["runs"][f"faces-paper-seed{s}"]["measures"]["mse"]["value"] for s in (0, 1)]
@@ -206,24 +206,6 @@ def test_a_warm_start_begins_with_the_named_network(tiny, monkeypatch, tmp_path)
         assert torch.equal(a, b)
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_a_row_may_train_on_more_and_is_measured_on_the_same(tiny, tmp_path) -> None:
-    row = next(row for row in faces.ROWS if row.train)
-    about = experiment.Options(
-        device="cpu", steps=4, test=2, into=tmp_path / "into", work=tmp_path / "work",
-        changes=tomllib.loads("\n".join(TINY)),
-    )  # fmt: skip
-    more = experiment.Experiment("faces", [row], faces.faces, about)
-    assert more.store_of(row).counts("train") == dict.fromkeys(more.store.types, row.train)
-    assert f"-{row.train}-" in configure(row.settings).data
-    for found, wanted in zip(
-        more.store_of(row).minibatches("test"), more.store.minibatches("test"), strict=True
-    ):
-        assert torch.equal(found.pixels, wanted.pixels)
-    few = experiment.Experiment("faces", [row], faces.faces, dataclasses.replace(about, train=2))
-    assert few.store_of(row) is few.store
-
-
 @pytest.mark.parametrize("script", [ablations, grid], ids=lambda s: s.__name__)
 def test_every_row_is_a_configuration_and_says_what_it_changes(script) -> None:
     names = [row.name for row in script.ROWS]
@@ -263,11 +245,8 @@ def test_a_config_names_the_set_that_its_own_comment_plans(path, tmp_path, monke
     assert not caught.value.code
     planned = Store.open(config.data).manifest
     script = chairs if path.name.startswith("chairs") else faces
-    row = next(row for row in script.ROWS if row.name == path.stem)
-    about = experiment.Options(device="cpu")
-    used = experiment.Experiment(script.__name__, [row], getattr(script, script.__name__), about)
-    assert used.store_of(row).manifest == planned
-    assert str(used.store_of(row).folder) == config.data
+    used = getattr(script, script.__name__)(experiment.Options(), config.side)
+    assert (used.manifest, str(used.folder)) == (planned, config.data)
 
 
 def test_the_page_is_what_the_results_say() -> None:

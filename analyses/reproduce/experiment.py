@@ -64,7 +64,6 @@ class Row:
         seeds: How many of the seeds asked for it is trained from.
         start: A shared network to begin with; none starts at random.
         shared: Whether the network of the first seed asked for is kept in ``analyses/networks``.
-        train: Minibatches of each type to train on; 0 for the experiment's number.
     """
 
     name: str
@@ -72,7 +71,6 @@ class Row:
     seeds: int = 3
     start: str = ""
     shared: bool = False
-    train: int = 0
 
 
 def row_of(file: str, **options: Any) -> Row:
@@ -110,8 +108,7 @@ class Experiment:
         self.began = time.monotonic()
         self.file = asked.into / "reproduce" / "results" / f"{name}.json"
         self.folder = asked.work / name
-        self.make = store
-        self.held: dict[int, Store] = {}
+        self.make, self.held = store, None
         self.found = self._read()
         self.made: list[Path] = []
         self.rendering, self.measured = 0.0, list[str]()
@@ -119,18 +116,10 @@ class Experiment:
 
     @property
     def store(self) -> Store:
-        """The data that all rows are measured on; images are rendered when first asked for."""
-        return self._store(0)
-
-    def store_of(self, row: Row) -> Store:
-        """The data that a row is trained on."""
-        return self._store(row.train if self.asked.train is None else 0)
-
-    def _store(self, train: int) -> Store:
-        if train not in self.held:
-            asked = replace(self.asked, train=train) if train else self.asked
-            self.held[train] = self.make(asked, self.side)
-        return self.held[train]
+        """The data; images are rendered when they are first asked for."""
+        if self.held is None:
+            self.held = self.make(self.asked, self.side)
+        return self.held
 
     def _read(self) -> dict[str, Any]:
         kept: dict[str, Any] = {"runs": {}, "calls": []}
@@ -254,9 +243,8 @@ class Experiment:
         return replace(read_npz(self._set("test")), ranges=dict(self.store.factors))
 
     def _train(self, row: Row, seed: int, folder: Path) -> bool:
-        store = self.store_of(row)
-        config = replace(self.config(row, seed), data=str(store.folder))
-        run = build(folder, config, store.factors)
+        config = replace(self.config(row, seed), data=str(self.store.folder))
+        run = build(folder, config, self.store.factors)
         if (folder / "config.toml").is_file():
             if _settings(open_run(folder).config, row) != _settings(config, row):
                 raise InputError(f"{folder} holds another run; remove it")
@@ -264,7 +252,7 @@ class Experiment:
             write_run_config(run)
         if row.start and not any(sound_checkpoints(folder)):
             load_module_file(run, self._network(row.start) / "parameters.safetensors")
-        trainer = Trainer(run, store, resume=True)
+        trainer = Trainer(run, self.store, resume=True)
         due = time.monotonic() + 5
         for record in trainer.records():
             if record.test and time.monotonic() > due:
@@ -294,9 +282,7 @@ class Experiment:
         if seed == self.asked.seeds[0] and "failed" not in measures:
             run = open_run(folder, device="cpu")
             load_parameters(run)
-            share(
-                run, self.store_of(row), measures["measures"], network, made_by=self._command(row)
-            )
+            share(run, self.store, measures["measures"], network, made_by=self._command(row))
             if row.shared:
                 self.made.append(network)
 

@@ -1,6 +1,6 @@
 """Faces at the paper's size: its clamp, the entangled baseline and the exchange, then the figures.
 
-python analyses/reproduce/faces.py            # three seeds, about 42 minutes of an H100 in all
+python analyses/reproduce/faces.py            # three seeds, about 33 minutes of an H100 in all
 python analyses/reproduce/faces.py --only faces-paper
 """
 
@@ -24,7 +24,7 @@ ROWS = [
     row_of("faces-exchange", shared=True),
     row_of("faces-clamp"),
     row_of("faces-entangled"),
-    row_of("faces-clamp-more", train=12_000),
+    row_of("faces-clamp-even"),
 ]
 
 

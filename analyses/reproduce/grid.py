@@ -28,6 +28,7 @@ def pairs(
     sd: float = 0.05,
     steps: int = 0,
     strength: float = 0.0,
+    ratio: str = "1:1",
 ) -> tuple[str, dict[str, object]]:
     """A row of what 64 pixels recommend: fine likelihood, pairs of many people in each step.
 
@@ -41,6 +42,9 @@ def pairs(
     if strength:
         changes |= {"strength": strength}
         charge += f" of strength {strength:g}"
+    if ratio != FINE["ratio"]:
+        changes |= {"ratio": ratio}
+        charge += f" at {ratio}"
     longer = f"; {steps} steps" if steps else ""
     return f"{optimizer}; {charge}; sd {sd:g}; {number} pairs; rate {rate:g}{longer}", changes
 
@@ -63,7 +67,17 @@ PAIRS = [
     pairs("muon", 80, 5e-4, 600, steps=6000),
     pairs("muon", 80, 1e-3, 600, steps=6000),
     *(pairs("muon", 80, 1e-3, 0, steps=3000, strength=strength) for strength in (0, 30, 300, 3000)),
-    pairs("muon", 80, 1e-3, 0, steps=12_000, strength=300),
+    *(
+        pairs("muon", 80, 1e-3, 0, steps=3000, strength=300, ratio=ratio)
+        for ratio in ("1:3", "1:10")
+    ),
+    pairs("muon", 80, 1e-3, 0, steps=3000, strength=1000, ratio="1:10"),
+    *(
+        pairs("muon", 80, 1e-3, 0, steps=12_000, strength=300, ratio=ratio)
+        for ratio in ("1:1", "1:10")
+    ),
+    pairs("muon", 80, 1e-3, 600, steps=6000, ratio="1:3"),
+    pairs("muon", 80, 1e-3, 1800, steps=6000, ratio="1:10"),
     pairs("muon", 80, 1e-3, 0, sd=0.03, steps=12_000, strength=1000),
     pairs("muon", 10, 5e-4, 0),
     pairs("muon", 10, 5e-4, 60),
