@@ -5,6 +5,12 @@ from typing import Any
 
 from pyro_dcign.intervals import Interval
 
+DEAD = (
+    "Training collapsed: the code tells images apart by nothing, and each is decoded as the same\n"
+    "picture. Train again with --warmup 100, or with a lower --learning-rate."
+)
+"""Said of a run without active latents: larger first steps kill a decoder's rectifiers."""
+
 
 def table(measures: Mapping[str, Any]) -> str:
     """The measures as a few lines for a terminal; errors in units of 1e-4."""
@@ -14,8 +20,10 @@ def table(measures: Mapping[str, Any]) -> str:
         f"reconstruction error (mse, 1e-4)   {_cell(measures['mse'], 1e4)}",
         f"ELBO of an image (nats)            {_cell(measures['elbo'], 1.0, 0)}",
         f"active latents                     {measures['active_units']}",
-        "",
     ]
+    if measures["active_units"] == 0:
+        lines += [DEAD]
+    lines += [""]
     rows = [
         ("rank correlation", "spearman", 1.0, 3),
         ("sin/cos probe R²", "circular_r2", 1.0, 3),

@@ -11,7 +11,7 @@ from pyro_dcign.calibration import calibrate
 from pyro_dcign.datasets.plain import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.evaluate import FACTOR_MEASURES, evaluate
-from pyro_dcign.table import table
+from pyro_dcign.table import DEAD, table
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,11 @@ def test_the_table_names_every_factor(measures):
     assert "azimuth" in text
     assert "light" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_the_table_says_that_a_code_without_active_latents_is_dead(measures):
+    assert DEAD not in table(measures)
+    assert DEAD in table(measures | {"active_units": 0})
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 45])
