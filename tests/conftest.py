@@ -5,7 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
+
+settings.register_profile("any-speed", deadline=None)
+settings.load_profile("any-speed")
 
 # A million steps take three times as long with it.
 if "PYRO_DCIGN_UNCHECKED" not in os.environ:

@@ -28,7 +28,7 @@ def bytes_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**64 - 1),
     split=st.sampled_from(["train", "test"]),
@@ -48,7 +48,7 @@ def test_only_one_factor_varies_within_range_and_split(seed, split, varying, ind
             assert column.max() <= limits.high
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**64 - 1),
     indices=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True),

@@ -85,7 +85,7 @@ def test_chin_to_crown_fills_about_85_percent(heads: Heads) -> None:
     assert float(crown.mean()) / 150 == pytest.approx(0.075, abs=0.05)  # hair takes some
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     people=st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=11),
     pick=st.integers(0, 10),

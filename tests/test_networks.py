@@ -17,7 +17,7 @@ from pyro_dcign.networks import Decoder, Encoder, UnpoolConv2d, folding, linear_
     st.integers(5, 8),
     st.integers(5, 8),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_folding_is_unpooling_then_convolution(kernel, inputs, outputs, height, width) -> None:
     torch.manual_seed(0)
     layer = UnpoolConv2d(inputs, outputs, kernel).double()
@@ -55,7 +55,7 @@ def test_sizes_are_the_papers(preset, features, maps) -> None:
 
 
 @given(st.integers(16, 200))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_decoder_covers_every_side(side) -> None:
     decoder = Decoder(3, side, (2, 2, 1), (5, 7))
     assert decoder(torch.zeros(2, 3)).shape == (2, 1, side, side)

@@ -114,7 +114,7 @@ def test_damage_is_one_line(name, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_cut_or_flip_is_read_or_one_line(data):
     """Never another exception than the one that users see."""

@@ -79,7 +79,7 @@ def test_an_attribute_is_interpolated_in_space_not_on_the_screen() -> None:
     torch.testing.assert_close(value[0], t / 3 / (1 - t + t / 3))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), side=st.integers(1, 70), count=st.integers(1, 12))
 def test_the_blocks_find_what_trying_every_sample_finds(seed: int, side: int, count: int) -> None:
     g = torch.Generator().manual_seed(seed)

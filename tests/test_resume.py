@@ -17,6 +17,14 @@ from pyro_dcign.signals import Signals
 from pyro_dcign.train import Trainer
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def parameters(run: Run) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in run.modules.parameters()])
 
@@ -71,6 +79,7 @@ def test_every_guide_stopped_inside_a_block_resumes_bit_for_bit(
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("two_threads")
 def test_every_way_of_training_resumes_bit_for_bit_however_often(others, store, tmp_path) -> None:
     config = config_of("mean_field", **others)
     whole = trained(tmp_path / "whole", store, config)

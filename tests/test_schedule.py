@@ -38,7 +38,7 @@ def test_the_paper_ratio_is_one_each_and_ten_for_any_number_of_factors():
     assert Schedule(FACES).ratio == {"azimuth": 1, "elevation": 1, "light": 1, "intrinsic": 10}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**63), sizes=st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_draws_in_pieces_are_the_draws_at_once(seed, sizes):
     whole, pieces = Schedule(FACES, seed=seed), Schedule(FACES, seed=seed)
@@ -46,7 +46,7 @@ def test_draws_in_pieces_are_the_draws_at_once(seed, sizes):
     assert [pieces.next()] == whole.draw(1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**63), before=st.integers(0, 20))
 def test_a_resumed_schedule_goes_on_exactly(seed, before):
     schedule = Schedule(FACES, seed=seed)

@@ -54,7 +54,7 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     names=st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True), max_size=3, unique=True),
     side=st.integers(1, 9),
@@ -257,7 +257,7 @@ def test_a_changed_byte_is_found_by_verify(folder):
     assert Store.open(folder).verify() == [path.name]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_flipped_byte_of_a_header_is_read_or_one_line(data):
     """Never another exception than the one that users see."""
