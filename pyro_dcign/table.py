@@ -21,9 +21,9 @@ def table(measures: Mapping[str, Any]) -> str:
         f"ELBO of an image (nats)            {_cell(measures['elbo'], 1.0, 0)}",
         f"active latents                     {measures['active_units']}",
     ]
-    if measures["active_units"] == 0:
-        lines += [DEAD]
-    lines += [""]
+    if not measures["active_units"]:
+        lines.append(DEAD)
+    lines.append("")
     rows = [
         ("rank correlation", "spearman", 1.0, 3),
         ("sin/cos probe R²", "circular_r2", 1.0, 3),

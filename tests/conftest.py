@@ -34,6 +34,17 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
+def two_threads():
+    """PyTorch with two threads; one in ``make test``, where every core has its own tests."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def run(capsys):
     """``pyro-dcign`` with these words: its exit status, and what it wrote to stdout and stderr."""
     from pyro_dcign.cli import main

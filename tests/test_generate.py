@@ -256,15 +256,11 @@ def test_a_seed_shows_the_same_scenes_on_every_machine():
     assert torch.allclose(plan.factors[0, :2], first, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_rendering_alone_gives_back_the_threads(tmp_path):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        recipe = Recipe("fake", counts(TYPES, train=1, intrinsic=1, test=1), side=8)
-        make(tmp_path / "set", recipe, load, workers=1, quiet=True)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    recipe = Recipe("fake", counts(TYPES, train=1, intrinsic=1, test=1), side=8)
+    make(tmp_path / "set", recipe, load, workers=1, quiet=True)
+    assert torch.get_num_threads() == 2
 
 
 def test_a_shard_is_let_go_before_the_next_is_gathered(tmp_path, monkeypatch):

@@ -17,14 +17,6 @@ from pyro_dcign.signals import Signals
 from pyro_dcign.train import Trainer
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def parameters(run: Run) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in run.modules.parameters()])
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -108,18 +108,16 @@ class Experiment:
         self.began = time.monotonic()
         self.file = asked.into / "reproduce" / "results" / f"{name}.json"
         self.folder = asked.work / name
-        self.make, self.held = store, None
+        self.make = store
         self.found = self._read()
         self.made: list[Path] = []
         self.rendering, self.measured = 0.0, list[str]()
         self.side = self.config(self.rows[0], asked.seeds[0]).side
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The data; images are rendered when they are first asked for."""
-        if self.held is None:
-            self.held = self.make(self.asked, self.side)
-        return self.held
+        return self.make(self.asked, self.side)
 
     def _read(self) -> dict[str, Any]:
         kept: dict[str, Any] = {"runs": {}, "calls": []}

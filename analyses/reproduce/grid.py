@@ -28,7 +28,7 @@ def pairs(
     sd: float = 0.05,
     steps: int = 0,
     strength: float = 0.0,
-    ratio: str = "1:1",
+    ratio: str = "",
 ) -> tuple[str, dict[str, object]]:
     """A row of what 64 pixels recommend: fine likelihood, pairs of many people in each step.
 
@@ -42,7 +42,7 @@ def pairs(
     if strength:
         changes |= {"strength": strength}
         charge += f" of strength {strength:g}"
-    if ratio != FINE["ratio"]:
+    if ratio:
         changes |= {"ratio": ratio}
         charge += f" at {ratio}"
     longer = f"; {steps} steps" if steps else ""
@@ -74,7 +74,7 @@ PAIRS = [
     pairs("muon", 80, 1e-3, 0, steps=3000, strength=1000, ratio="1:10"),
     *(
         pairs("muon", 80, 1e-3, 0, steps=12_000, strength=300, ratio=ratio)
-        for ratio in ("1:1", "1:10")
+        for ratio in ("", "1:10")
     ),
     pairs("muon", 80, 1e-3, 600, steps=6000, ratio="1:3"),
     pairs("muon", 80, 1e-3, 1800, steps=6000, ratio="1:10"),
