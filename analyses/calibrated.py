@@ -24,11 +24,11 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
+from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -39,9 +39,9 @@ images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
 calibration = open_calibration(run)
 
 # %%
-from pyro_dcign.check import Effort, measure
-from pyro_dcign.findings import Findings, page
-from pyro_dcign.verdicts import judge
+from pyro_dcign.posterior.check import Effort, measure
+from pyro_dcign.posterior.findings import Findings, page
+from pyro_dcign.posterior.verdicts import judge
 
 if (FOLDER / "check.npz").is_file():
     findings = Findings.load(FOLDER / "check.npz")
@@ -55,7 +55,7 @@ print(page(judge(findings)))
 # k̂ of each image: below the dashed line the guide serves as an importance proposal.
 
 # %%
-from pyro_dcign.figures import checks
+from pyro_dcign.posterior.data import figures as checks
 
 checks.khat(findings)
 
@@ -96,8 +96,8 @@ checks.sbc(findings)
 # %%
 from dataclasses import replace
 
-from pyro_dcign import arviz_bridge
-from pyro_dcign.posterior import posterior_data
+from pyro_dcign.posterior.data import arviz_bridge
+from pyro_dcign.posterior.data import posterior_data
 
 few = replace(
     images,

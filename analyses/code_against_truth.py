@@ -22,11 +22,11 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
+from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -37,13 +37,13 @@ images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
 calibration = open_calibration(run)
 
 # %%
-from pyro_dcign.figures import readings
+from pyro_dcign.measures.figures.of_a_run import readings
 
 readings(run, calibration, images)
 
 # %%
-from pyro_dcign.evaluate import evaluate
-from pyro_dcign.table import table
+from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.table import table
 
 measures = evaluate(run, images, calibration)
 print(table(measures))

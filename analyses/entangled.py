@@ -23,11 +23,11 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
+from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -40,10 +40,10 @@ calibration = open_calibration(run)
 # %%
 from dataclasses import replace
 
-from pyro_dcign.calibration import calibrate
-from pyro_dcign.figures import editings
-from pyro_dcign.run import build
-from pyro_dcign.train import Trainer
+from pyro_dcign.measures.calibration import calibrate
+from pyro_dcign.measures.figures.of_a_run import editings
+from pyro_dcign.runs.run import build
+from pyro_dcign.training.train import Trainer
 
 store = Store.open(run.config.data)
 other = Path(os.environ.get("PYRO_DCIGN_ENTANGLED", "runs/entangled"))
@@ -63,7 +63,7 @@ else:
 editings(run, calibration, images, entangled=(entangled, theirs))
 
 # %%
-from pyro_dcign.evaluate import evaluate
+from pyro_dcign.measures.evaluate import evaluate
 
 both = {
     run.config.clamp: evaluate(run, images, calibration),

@@ -25,11 +25,11 @@ from pathlib import Path
 
 from IPython.display import display
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
+from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -40,7 +40,7 @@ images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
 calibration = open_calibration(run)
 
 # %%
-from pyro_dcign.figures import editings, reconstructions, sweeps
+from pyro_dcign.measures.figures.of_a_run import editings, reconstructions, sweeps
 
 reconstructions(run, images)
 
@@ -63,7 +63,7 @@ editings(run, calibration, images)
 # 1 would be as good as a reconstruction.
 
 # %%
-from pyro_dcign.evaluate import evaluate
+from pyro_dcign.measures.evaluate import evaluate
 
 measures = evaluate(run, images, calibration)
 print(f"reconstruction mse {measures['mse']['value'] * 1e4:.1f}e-4")

@@ -22,11 +22,11 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.datasets.plain import evaluation_set
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import open_run
+from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -39,10 +39,10 @@ calibration = open_calibration(run)
 # %%
 import torch
 
-from pyro_dcign.codes import decode, encode
-from pyro_dcign.figures.pictures import sweep, sweep_values
-from pyro_dcign.minibatch import intensities
-from pyro_dcign.rerender import read_picture, strip
+from pyro_dcign.runs.codes import decode, encode
+from pyro_dcign.measures.figures.pictures import sweep, sweep_values
+from pyro_dcign.images import intensities
+from pyro_dcign.measures.figures.strips import read_picture, strip
 
 if path := os.environ.get("PYRO_DCIGN_IMAGE"):
     pixels, _ = read_picture(Path(path), run.config.side)
@@ -60,8 +60,8 @@ strip(intensities(pixels[None]), decode(run, encode(run, pixels[None])), views)
 # What the code says of it, with the guide's own uncertainty:
 
 # %%
-from pyro_dcign.codes import undisturbed
-from pyro_dcign.importance import draw_codes
+from pyro_dcign.runs.codes import undisturbed
+from pyro_dcign.posterior.importance import draw_codes
 
 with undisturbed(run):
     codes = draw_codes(run, intensities(pixels[None]), 500)[:, 0]

@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 import torch.nn.functional as F
 
-from pyro_dcign.bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table
-from pyro_dcign.clamp import clamp
+from pyro_dcign.training.bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table
+from pyro_dcign.model.clamp import clamp
 from pyro_dcign.config import PRESETS
-from pyro_dcign.networks import UnpoolConv2d
-from pyro_dcign.run import build, typed_svi
-from pyro_dcign.steps import CapturedSteps, PlainSteps
+from pyro_dcign.model.networks import UnpoolConv2d
+from pyro_dcign.runs.run import build, typed_svi
+from pyro_dcign.training.steps import CapturedSteps, PlainSteps
 
 START = time.perf_counter()
 
@@ -57,13 +57,13 @@ def against(name, ours, plain, inputs, dtype):
 
 
 def kernels():
-    from pyro_dcign import diagonal
-    from pyro_dcign.kernels.densities import bernoulli_log_prob, normal_log_prob
-    from pyro_dcign.kernels.first import first
-    from pyro_dcign.kernels.fold import fold
-    from pyro_dcign.kernels.pool import pool
-    from pyro_dcign.kernels.pull import clamp_both
-    from pyro_dcign.kernels.shuffle import shuffle
+    from pyro_dcign.model.generative import diagonal
+    from pyro_dcign.model.kernels.densities import bernoulli_log_prob, normal_log_prob
+    from pyro_dcign.model.kernels.first import first
+    from pyro_dcign.model.kernels.fold import fold
+    from pyro_dcign.model.kernels.pool import pool
+    from pyro_dcign.model.kernels.pull import clamp_both
+    from pyro_dcign.model.kernels.shuffle import shuffle
 
     print("relative error from float64, ours/plain: value, gradients")
     torch.backends.cudnn.allow_tf32 = False

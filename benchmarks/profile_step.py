@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyro_dcign.bench import OURS, RIVALS, NoiseFeed, papers_step, steps_of
+from pyro_dcign.training.bench import OURS, RIVALS, NoiseFeed, papers_step, steps_of
 from pyro_dcign.config import PRESETS
-from pyro_dcign.rivals import Tricks
-from pyro_dcign.run import build, precision_of, typed_svi
+from pyro_dcign.training.rivals import Tricks
+from pyro_dcign.runs.run import build, precision_of, typed_svi
 from pyro_dcign.scenes import FactorRange
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}

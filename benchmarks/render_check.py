@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.datasets.plan import Planner, render
+from pyro_dcign.datasets.plans.plan import Planner, render
 from pyro_dcign.scenes import load_scene, rasterizer
 from pyro_dcign.scenes import render as shading
 

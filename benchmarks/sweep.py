@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
-from pyro_dcign.bench import OURS, compare, machine
+from pyro_dcign.training.bench import OURS, compare, machine
 from pyro_dcign.config import PRESETS
 
 

@@ -16,11 +16,11 @@ from pyro.infer.autoguide import (
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.diagonal import sample_diagonal
+from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Images
-from pyro_dcign.model import Model
-from pyro_dcign.networks import Encoder
+from pyro_dcign.images import Images
+from pyro_dcign.model.generative import Model
+from pyro_dcign.model.networks import Encoder
 
 Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
 """Location and lower triangular root of the covariance of each image's code."""

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.diagonal import sample_diagonal
-from pyro_dcign.minibatch import Images
-from pyro_dcign.networks import Encoder, linear_head
+from pyro_dcign.model.diagonal import sample_diagonal
+from pyro_dcign.images import Images
+from pyro_dcign.model.networks import Encoder, linear_head
 
 
 class MeanField(nn.Module):

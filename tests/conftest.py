@@ -26,7 +26,7 @@ def store(tmp_path_factory):
     from fake_scene import FakeScene, load
 
     from pyro_dcign.datasets.generate import make
-    from pyro_dcign.datasets.recipe import Recipe, counts
+    from pyro_dcign.datasets.plans.recipe import Recipe, counts
 
     number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
     recipe = Recipe("fake", number, side=16, size=6)

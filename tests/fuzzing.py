@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import MEMORY
+from pyro_dcign.files.untrusted import MEMORY
 
 BATCH = 2000
 """Inputs of a child process."""

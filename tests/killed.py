@@ -11,7 +11,7 @@ import torch
 from fake_scene import FakeScene  # noqa: F401
 
 import pyro_dcign.cli.fit
-import pyro_dcign.train  # noqa: F401
+import pyro_dcign.training.train  # noqa: F401
 from pyro_dcign.cli import main
 
 

@@ -10,9 +10,9 @@ from torch import nn
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import PRESETS
 from pyro_dcign.guides.chain import sample_chain
-from pyro_dcign.model import Model
-from pyro_dcign.networks import Decoder
-from pyro_dcign.run import Run
+from pyro_dcign.model.generative import Model
+from pyro_dcign.model.networks import Decoder
+from pyro_dcign.runs.run import Run
 from pyro_dcign.scenes import FactorRange
 
 SIDE = 16

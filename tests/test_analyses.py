@@ -10,14 +10,14 @@ import nbclient
 import pytest
 from fake_scene import FakeScene, load
 
-from pyro_dcign.calibration import calibrate, write_calibration
-from pyro_dcign.compare import COLUMNS
+from pyro_dcign.measures.calibration import calibrate, write_calibration
+from pyro_dcign.measures.compare import COLUMNS
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.plain import evaluation_set
-from pyro_dcign.datasets.recipe import Recipe, counts
-from pyro_dcign.run import build, write_run_config
-from pyro_dcign.train import Trainer
+from pyro_dcign.datasets.labelled import evaluation_set
+from pyro_dcign.datasets.plans.recipe import Recipe, counts
+from pyro_dcign.runs.run import build, write_run_config
+from pyro_dcign.training.train import Trainer
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))

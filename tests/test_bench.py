@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_dcign.bench import (
+from pyro_dcign.training.bench import (
     EXACT,
     FACTORS,
     OURS,
@@ -21,10 +21,10 @@ from pyro_dcign.bench import (
 )
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS, Config
-from pyro_dcign.minibatch import intensities
-from pyro_dcign.peers import PEERS
-from pyro_dcign.rivals import PlainVAE, Tricks
-from pyro_dcign.run import build, typed_svi
+from pyro_dcign.images import intensities
+from pyro_dcign.training.peers import PEERS
+from pyro_dcign.training.rivals import PlainVAE, Tricks
+from pyro_dcign.runs.run import build, typed_svi
 
 TINY = Config(
     side=16,

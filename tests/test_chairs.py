@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pyro_dcign.cli import main
-from pyro_dcign.datasets.census import Census, all_chairs
+from pyro_dcign.datasets.plans.census import Census, all_chairs
 from pyro_dcign.datasets.check import check
-from pyro_dcign.datasets.plan import Planner, rendered
+from pyro_dcign.datasets.plans.plan import Planner, rendered
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import FactorRange, Scene, load_scene

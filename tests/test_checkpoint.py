@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import trained
 
-from pyro_dcign import checkpoint
-from pyro_dcign.checkpoint import (
+from pyro_dcign.runs import checkpoint
+from pyro_dcign.runs.checkpoint import (
     FILES,
     MANIFEST,
     OPTIMIZER,
@@ -31,7 +31,7 @@ from pyro_dcign.checkpoint import (
 )
 from pyro_dcign.datasets.shard import digest
 from pyro_dcign.errors import InputError
-from pyro_dcign.train import Trainer
+from pyro_dcign.training.train import Trainer
 
 
 @pytest.fixture(scope="module")

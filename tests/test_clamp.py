@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyro import poutine
 
-from pyro_dcign.clamp import Clamp, clamp
+from pyro_dcign.model.clamp import Clamp, clamp
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from pyro_dcign.disentanglement import (
+from pyro_dcign.measures.disentanglement import (
     completeness_of,
     disentanglement,
     disentanglement_of,

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pyro_dcign import disk
-from pyro_dcign.disk import LOCK, locked, write_whole
+from pyro_dcign.files.untrusted import disk
+from pyro_dcign.files.disk import LOCK, locked, write_whole
 from pyro_dcign.errors import InputError
 
 
@@ -58,7 +58,7 @@ def test_a_folder_is_held_by_one_in_the_same_process(tmp_path) -> None:
 
 
 def test_a_folder_is_free_again_when_its_holder_is_killed(tmp_path) -> None:
-    code = "import sys, time; from pathlib import Path; from pyro_dcign.disk import locked\n"
+    code = "import sys, time; from pathlib import Path; from pyro_dcign.files.disk import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     line = [sys.executable, "-c", code, str(tmp_path / "run")]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as holder:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyro import poutine
 from test_clamp import CODE, ToyGuide, gradients, latents, traced
 
-from pyro_dcign.exchange import Exchange, donors, exchange
+from pyro_dcign.model.exchange import Exchange, donors, exchange
 
 
 @given(st.integers(1, 4), st.integers(2, 20), st.integers(0, 2**31))
@@ -144,7 +144,7 @@ def test_a_site_without_loc_and_scale_has_its_draws_and_their_densities_exchange
         return [trace.nodes[n][k] for n in ("azimuth", "light") for k in ("value", "log_prob")]
 
     cycles = torch.tensor([[1, 2, 0], [2, 0, 1]])
-    monkeypatch.setattr("pyro_dcign.exchange.donors", lambda *sizes: cycles)  # draws no noise
+    monkeypatch.setattr("pyro_dcign.model.exchange.donors", lambda *sizes: cycles)  # draws no noise
     own = drawn(guide)
     found = drawn(Exchange(CODE, torch.stack([CODE.active("light")] * 2))(guide))
     given = [1, 2, 0, 5, 3, 4]

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from toy_run import FULL_CIRCLE, RANGES, toy_run, toy_set
 
-from pyro_dcign.calibration import calibrate, write_calibration
+from pyro_dcign.measures.calibration import calibrate, write_calibration
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.figures import (
+from pyro_dcign.measures.figures.of_a_run import (
     editings,
     read_metrics,
     readings,
@@ -17,8 +17,8 @@ from pyro_dcign.figures import (
     training_curves,
     write_figures,
 )
-from pyro_dcign.figures.mosaic import degrees
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.measures.figures.mosaic import degrees
+from pyro_dcign.images import Minibatch
 
 
 def minibatches(images):

@@ -15,7 +15,7 @@ from pyro_dcign.cli import main
 from pyro_dcign.cli.fit import _data, default_preset
 from pyro_dcign.config import PRESETS, Config, configure
 from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.recipe import Recipe, counts
+from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.errors import InputError
 
 NETWORK = "--side 16 --encoder-kernel 3 --encoder-maps 4,4 --decoder-maps 4,4,1 "

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_dcign.datasets.generate import ensure, make
-from pyro_dcign.datasets.plan import IDENTITIES, Planner, render
-from pyro_dcign.datasets.recipe import Recipe, counts
+from pyro_dcign.datasets.plans.plan import IDENTITIES, Planner, render
+from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, partial_folder
 from pyro_dcign.errors import InputError

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import HERE, environment
 
-from pyro_dcign.checkpoint import newest_checkpoint
+from pyro_dcign.runs.checkpoint import newest_checkpoint
 
 SETTINGS = tiny.SETTINGS | {"steps": 300, "checkpoint_every": 5, "evaluate_every": 50}
 

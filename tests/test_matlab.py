@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from pyro_dcign.errors import InputError
-from pyro_dcign.matlab import variables
+from pyro_dcign.files.matlab import variables
 
 KINDS = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_dcign.config import PRESETS
-from pyro_dcign.networks import Decoder, Encoder, UnpoolConv2d, folding, linear_head
+from pyro_dcign.model.networks import Decoder, Encoder, UnpoolConv2d, folding, linear_head
 
 
 @given(

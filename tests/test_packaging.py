@@ -38,7 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_is_what_is_imported_and_has_its_parts(site: Path, tmp_path: Path) -> None:
     code = """
 import pyro_dcign, pyro_dcign.guides.mean_field as guide
-from pyro_dcign.guide import load_guide
+from pyro_dcign.model.guide import load_guide
 from pyro_dcign.scenes.heads import BASIS
 assert load_guide("mean_field") is guide.MeanField
 print(pyro_dcign.__file__, guide.__file__, BASIS.stat().st_size)

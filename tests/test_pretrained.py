@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import PARAMETERS, load_parameters
-from pyro_dcign.codes import encode
-from pyro_dcign.rerender import default_run
-from pyro_dcign.run import open_run
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters
+from pyro_dcign.runs.codes import encode
+from pyro_dcign.measures.figures.strips import default_run
+from pyro_dcign.runs.run import open_run
 from pyro_dcign.scenes import load_scene
 
 

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from pyro_dcign.config import configure
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.feed import Draws
-from pyro_dcign.processes import Processes, join
-from pyro_dcign.run import build
-from pyro_dcign.train import Trainer
+from pyro_dcign.training.feed import Draws
+from pyro_dcign.training.processes import Processes, join
+from pyro_dcign.runs.run import build
+from pyro_dcign.training.train import Trainer
 
 # The principal start draws before the noise that is repeated here; these start at random.
 SETTINGS = tiny.SETTINGS | {"steps": 20, "minibatches": 4, "decay": 0.0, "warmup": 0}
@@ -25,7 +25,7 @@ SETTINGS = tiny.SETTINGS | {"steps": 20, "minibatches": 4, "decay": 0.0, "warmup
 
 LEAVE = """
 import os, torch
-from pyro_dcign.processes import join, leave
+from pyro_dcign.training.processes import join, leave
 processes = join(torch.device("cpu"))
 torch.optim.Adam([torch.zeros(1, requires_grad=True)]).zero_grad()
 processes.wait()

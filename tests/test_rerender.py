@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pyro_dcign.errors import InputError
-from pyro_dcign.rerender import frames, parse_sweep, read_picture, strip, write_pictures
+from pyro_dcign.measures.figures.strips import frames, parse_sweep, read_picture, strip, write_pictures
 from pyro_dcign.scenes import FactorRange
 
 LIMITS = FactorRange(-80.0, 80.0)

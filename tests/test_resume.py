@@ -10,11 +10,11 @@ from tiny import TINY, trained
 
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.errors import InputError
-from pyro_dcign.guide import known_guides, load_guide
-from pyro_dcign.record import METRICS
-from pyro_dcign.run import Run, build
-from pyro_dcign.signals import Signals
-from pyro_dcign.train import Trainer
+from pyro_dcign.model.guide import known_guides, load_guide
+from pyro_dcign.training.record import METRICS
+from pyro_dcign.runs.run import Run, build
+from pyro_dcign.training.signals import Signals
+from pyro_dcign.training.train import Trainer
 
 
 def parameters(run: Run) -> torch.Tensor:
@@ -115,7 +115,7 @@ def test_more_steps_may_be_asked_for(store, tmp_path) -> None:
 def test_other_data_of_the_same_size_are_refused(store, tmp_path) -> None:
     from fake_scene import load
 
-    from pyro_dcign.datasets.recipe import Recipe
+    from pyro_dcign.datasets.plans.recipe import Recipe
 
     trained(tmp_path / "run", store)
     recipe = dataclasses.replace(Recipe(**vars(recipe_of(store))), seed=7)
@@ -125,7 +125,7 @@ def test_other_data_of_the_same_size_are_refused(store, tmp_path) -> None:
 
 
 def recipe_of(store):
-    from pyro_dcign.datasets.recipe import Recipe, counts
+    from pyro_dcign.datasets.plans.recipe import Recipe, counts
 
     number = counts(store.types, train=4, intrinsic=8, test=2)
     return Recipe("fake", number, side=16, size=6)

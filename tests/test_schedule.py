@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.datasets.schedule import Schedule, paper_ratio, parse_ratio
+from pyro_dcign.training.schedule import Schedule, paper_ratio, parse_ratio
 from pyro_dcign.errors import InputError
 
 FACES = {"azimuth": 30, "elevation": 20, "light": 10, "intrinsic": 40}

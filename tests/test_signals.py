@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pyro_dcign import signals
-from pyro_dcign.signals import Signals
+from pyro_dcign.training import signals
+from pyro_dcign.training.signals import Signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

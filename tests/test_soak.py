@@ -10,9 +10,9 @@ from fake_scene import FakeScene, load
 from tiny import TINY
 
 from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.recipe import Recipe, counts
-from pyro_dcign.run import build
-from pyro_dcign.train import Trainer
+from pyro_dcign.datasets.plans.recipe import Recipe, counts
+from pyro_dcign.runs.run import build
+from pyro_dcign.training.train import Trainer
 
 CONFIG = dataclasses.replace(
     TINY,

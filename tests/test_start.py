@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, trained
 
-from pyro_dcign.guide import known_guides, posterior_mean
-from pyro_dcign.minibatch import intensities
-from pyro_dcign.run import build
-from pyro_dcign.start import principal_scores, start_at_mean, start_principal
-from pyro_dcign.train import Trainer
+from pyro_dcign.model.guide import known_guides, posterior_mean
+from pyro_dcign.images import intensities
+from pyro_dcign.runs.run import build
+from pyro_dcign.training.start import principal_scores, start_at_mean, start_principal
+from pyro_dcign.training.train import Trainer
 
 
 @given(st.integers(0, 2**31))

@@ -14,7 +14,7 @@ from pyro_dcign.datasets.shard import Block, write_shard
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.images import Minibatch
 from pyro_dcign.scenes import FactorRange
 
 FACTORS = {"azimuth": FactorRange(-80.0, 80.0), "light": FactorRange(0.0, 360.0, (), 360.0)}

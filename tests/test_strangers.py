@@ -19,16 +19,16 @@ from PIL import Image
 from test_fuzzing import READERS, import_all
 from test_store import FACTORS, made
 
-from pyro_dcign import hdf5
-from pyro_dcign.datasets.plain import read_npz
+from pyro_dcign.files.untrusted import hdf5
+from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.datasets.readers import KINDS, cars3d
 from pyro_dcign.datasets.readers.pictures import picture
 from pyro_dcign.datasets.readers.torch7 import read_tensor
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import MEMORY, parse_json
-from pyro_dcign.rerender import read_picture
+from pyro_dcign.files.untrusted import MEMORY, parse_json
+from pyro_dcign.measures.figures.strips import read_picture
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_obj
 
@@ -523,7 +523,7 @@ PLACES = {
     "evaluate a run": lambda p, f: ["evaluate", p],
     "evaluate on": lambda p, f: [
         "evaluate",
-        import_module("pyro_dcign.rerender").default_run(),
+        import_module("pyro_dcign.measures.figures.strips").default_run(),
         "--data",
         p,
     ],

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pyro_dcign.findings import Findings, page
-from pyro_dcign.verdicts import judge
+from pyro_dcign.posterior.findings import Findings, page
+from pyro_dcign.posterior.verdicts import judge
 
 IMAGES, DRAWS = 24, 1000
 

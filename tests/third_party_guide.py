@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
-from pyro_dcign.networks import linear_head
+from pyro_dcign.model.networks import linear_head
 
 
 class Laplace(nn.Module):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.run import Run, build
-from pyro_dcign.train import Trainer
+from pyro_dcign.runs.run import Run, build
+from pyro_dcign.training.train import Trainer
 
 HERE = Path(__file__).parent
 TINY = Config(

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pyro_dcign.calibration import open_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.figures import save
-from pyro_dcign.figures.paper import elsewhere
-from pyro_dcign.rerender import default_run
-from pyro_dcign.run import open_run
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.measures.figures.of_a_run import save
+from pyro_dcign.measures.figures.paper import elsewhere
+from pyro_dcign.measures.figures.strips import default_run
+from pyro_dcign.runs.run import open_run
 
 HERE = Path(__file__).parent
 

@@ -14,10 +14,10 @@ from kink import kinks
 from learning import learning
 
 from pyro_dcign.datasets.generate import ensure_faces
-from pyro_dcign.datasets.recipe import LARGE_TRAIN
+from pyro_dcign.datasets.plans.recipe import LARGE_TRAIN
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.figures import editings, readings, reconstructions
-from pyro_dcign.figures.paper import manipulations
+from pyro_dcign.measures.figures.of_a_run import editings, readings, reconstructions
+from pyro_dcign.measures.figures.paper import manipulations
 
 ROWS = [
     row_of("faces-paper", shared=True),

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.figures.mosaic import GREY, STYLE, blank, degrees
-from pyro_dcign.intervals import interval, resamples
+from pyro_dcign.measures.figures.mosaic import GREY, STYLE, blank, degrees
+from pyro_dcign.measures.intervals import interval, resamples
 from pyro_dcign.scenes import FactorRange
 
 Array = NDArray[np.float64]

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from kink import kink
 
-from pyro_dcign.calibration import calibrate, write_calibration
-from pyro_dcign.checkpoint import load_parameters
-from pyro_dcign.codes import encode
-from pyro_dcign.datasets.plain import read_npz
+from pyro_dcign.measures.calibration import calibrate, write_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.runs.codes import encode
+from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.errors import InputError
-from pyro_dcign.evaluate import evaluate
-from pyro_dcign.run import open_run
+from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.runs.run import open_run
 
 
 def measure(folder: Path, sets: tuple[Path, Path], device: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyro_dcign.datasets.plain import EvaluationSet
-from pyro_dcign.disk import whole
+from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.files.disk import whole
 
 
 def as_json(found: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from learning import late_gain
 
-from pyro_dcign.intervals import over_seeds
+from pyro_dcign.measures.intervals import over_seeds
 
 FACTOR = ("spearman", "circular_r2", "leakage", "leakage_means", "rerender_mse", "rerender_ratio",
           "no_edit_mse")  # fmt: skip

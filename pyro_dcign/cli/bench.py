@@ -40,9 +40,9 @@ def bench(
 
     import torch
 
-    from pyro_dcign.bench import compare, machine, table
+    from pyro_dcign.training.bench import compare, machine, table
     from pyro_dcign.config import configure
-    from pyro_dcign.run import device_of
+    from pyro_dcign.runs.run import device_of
 
     preset = preset or ("paper" if torch.cuda.is_available() else "small")
     settings = {"preset": preset, "device": device, "precision": precision}
@@ -67,7 +67,7 @@ def bench(
         results.append(compare(config, number, seconds=min(seconds, 0.5) if quick else seconds))
     found = {**machine(torch.device("cuda" if cuda else "cpu")), **settings, "results": results}
     if figure:
-        from pyro_dcign.figures.speed import draw_ratios
+        from pyro_dcign.measures.figures.speed import draw_ratios
 
         draw_ratios(results, figure)
     if as_json:

@@ -62,7 +62,7 @@ def compare(
     """
     import json
 
-    from pyro_dcign.compare import (
+    from pyro_dcign.measures.compare import (
         GUIDES,
         as_csv,
         as_table,
@@ -72,11 +72,11 @@ def compare(
     )
     from pyro_dcign.config import configure, read_settings
     from pyro_dcign.datasets.generate import ensure_faces
-    from pyro_dcign.datasets.plain import evaluation_set
+    from pyro_dcign.datasets.labelled import evaluation_set
     from pyro_dcign.datasets.store import Store
-    from pyro_dcign.disk import write_whole
-    from pyro_dcign.figures import save
-    from pyro_dcign.figures.comparison import comparison
+    from pyro_dcign.files.disk import write_whole
+    from pyro_dcign.measures.figures.of_a_run import save
+    from pyro_dcign.measures.figures.comparison import comparison
 
     def say(text: str) -> None:
         click.echo(text, err=True)

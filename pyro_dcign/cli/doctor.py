@@ -21,8 +21,8 @@ def doctor(as_json: bool) -> None:
     from pyro_dcign import __version__
     from pyro_dcign.cli.fit import default_preset
     from pyro_dcign.config import PRESETS
-    from pyro_dcign.guide import known_guides
-    from pyro_dcign.run import device_of, precision_of
+    from pyro_dcign.model.guide import known_guides
+    from pyro_dcign.runs.run import device_of, precision_of
 
     versions: dict[str, str | None] = {}
     for package in PACKAGES:

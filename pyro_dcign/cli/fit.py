@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import click
 
 from pyro_dcign.config import CHOICES, PRESETS, Config, configure, read_settings
-from pyro_dcign.disk import LOCK, locked
+from pyro_dcign.files.disk import LOCK, locked
 from pyro_dcign.errors import InputError
 
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
-    from pyro_dcign.processes import Processes
-    from pyro_dcign.record import Record
-    from pyro_dcign.run import Run
-    from pyro_dcign.train import Trainer
+    from pyro_dcign.training.processes import Processes
+    from pyro_dcign.training.record import Record
+    from pyro_dcign.runs.run import Run
+    from pyro_dcign.training.train import Trainer
 
 LARGE_BYTES = 15e9
 """GPU memory from which ``large`` is the default: images take 5.4 GB, and a step 2 more."""
@@ -75,10 +75,10 @@ def fit(
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
     given = {key: value for key, value in flags.items() if value is not None}
-    from pyro_dcign.processes import is_first, leave
-    from pyro_dcign.run import write_run_config
-    from pyro_dcign.signals import Signals
-    from pyro_dcign.train import Trainer
+    from pyro_dcign.training.processes import is_first, leave
+    from pyro_dcign.runs.run import write_run_config
+    from pyro_dcign.training.signals import Signals
+    from pyro_dcign.training.train import Trainer
 
     config = configure({}) if resume else _settings(file, given)
     folder = resume or out or _folder(config)
@@ -111,8 +111,8 @@ def fit(
                 )
             sys.exit(128 + signals.heard)
         if not no_report and processes.first:
-            from pyro_dcign.report import report
-            from pyro_dcign.table import table
+            from pyro_dcign.measures.report import report
+            from pyro_dcign.measures.table import table
 
             _say("measuring on identities never trained on, and drawing")
             measures = report(run, store)
@@ -141,8 +141,8 @@ def _refuse_taken(folder: Path) -> None:
 
 
 def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
-    from pyro_dcign.processes import join
-    from pyro_dcign.run import build, code_of, device_of
+    from pyro_dcign.training.processes import join
+    from pyro_dcign.runs.run import build, code_of, device_of
 
     device = device_of(config)
     processes = join(device)
@@ -168,9 +168,9 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
 
 def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
     from pyro_dcign.datasets.store import Store
-    from pyro_dcign.processes import join, take_own_gpu
-    from pyro_dcign.resume import MAY_CHANGE
-    from pyro_dcign.run import open_run
+    from pyro_dcign.training.processes import join, take_own_gpu
+    from pyro_dcign.training.resume import MAY_CHANGE
+    from pyro_dcign.runs.run import open_run
 
     take_own_gpu()
     run = open_run(folder, trusted=[given.get("guide", "")])
@@ -200,7 +200,7 @@ def default_preset(device: str = "auto") -> str:
 
 def _data(config: Config, device: str) -> Store:
     from pyro_dcign.datasets.generate import ensure_faces
-    from pyro_dcign.datasets.recipe import LARGE_TEST, LARGE_TRAIN
+    from pyro_dcign.datasets.plans.recipe import LARGE_TEST, LARGE_TRAIN
     from pyro_dcign.datasets.store import Store
 
     if config.data:

@@ -45,12 +45,12 @@ def render(
     """
     import torch
 
-    from pyro_dcign.calibration import open_calibration
-    from pyro_dcign.checkpoint import load_parameters
-    from pyro_dcign.codes import decode, encode
-    from pyro_dcign.figures.pictures import sweep, sweep_values
-    from pyro_dcign.minibatch import intensities
-    from pyro_dcign.rerender import (
+    from pyro_dcign.measures.calibration import open_calibration
+    from pyro_dcign.runs.checkpoint import load_parameters
+    from pyro_dcign.runs.codes import decode, encode
+    from pyro_dcign.measures.figures.pictures import sweep, sweep_values
+    from pyro_dcign.images import intensities
+    from pyro_dcign.measures.figures.strips import (
         default_run,
         frames,
         parse_sweep,
@@ -58,7 +58,7 @@ def render(
         strip,
         write_pictures,
     )
-    from pyro_dcign.run import open_run
+    from pyro_dcign.runs.run import open_run
 
     out = out or Path(f"{image.stem}-views.png")
     if out.suffix.lower() not in (".png", ".gif"):

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from pyro_dcign.minibatch import Pixels
+from pyro_dcign.images import Pixels
 
 
 def resized(pixels: Pixels, side: int) -> UInt8[Tensor, "images {side} {side}"]:

@@ -10,9 +10,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pyro_dcign.datasets.manifest import Shard
-from pyro_dcign.disk import write_whole
+from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError, plain
-from pyro_dcign.files import parse_json
+from pyro_dcign.files.untrusted import parse_json
 
 SHARD_BYTES = 32 * 2**20
 SHARD_MINIBATCHES = 64

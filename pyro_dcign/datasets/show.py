@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.disk import whole
+from pyro_dcign.files.disk import whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.images import Minibatch
 
 _GAP, _LINE = 4, 14
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
-from pyro_dcign.datasets.planned import Rendering, is_planned, renderings
+from pyro_dcign.datasets.plans.rendering import Rendering, is_planned, renderings
 from pyro_dcign.datasets.shard import Block, check_header, digest
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.images import Minibatch
 from pyro_dcign.scenes import FactorRange
 
 

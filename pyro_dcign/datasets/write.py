@@ -26,9 +26,9 @@ from pyro_dcign.datasets.manifest import (
 )
 from pyro_dcign.datasets.shard import Block, check_header, digest, shard_length, write_shard
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.disk import write_whole
+from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.images import Minibatch
 from pyro_dcign.scenes import FactorRange
 
 if importlib.util.find_spec("fcntl"):

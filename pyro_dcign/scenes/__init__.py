@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Pixels
+from pyro_dcign.images import Pixels
 
 
 @dataclass(frozen=True)

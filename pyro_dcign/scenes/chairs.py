@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import Pixels
+from pyro_dcign.images import Pixels
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.blueprint import blueprint
 from pyro_dcign.scenes.rasterizer import interpolate

@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from pyro_dcign.errors import InputError, refuse
-from pyro_dcign.minibatch import Pixels
+from pyro_dcign.images import Pixels
 from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.identity import normal

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from pyro_dcign.kernels import usable
+from pyro_dcign.model.kernels import usable
 
 BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, *(2**k for k in range(5, 15)))
 _EDGE = -1e-4  # barycentric slack: neighbours overlap by a hair rather than leave a crack
@@ -58,7 +58,7 @@ def nearest(
         Packed values; below 2^32 where there is no surface.
     """
     if usable(screen):
-        from pyro_dcign.kernels.zbuffer import nearest as fused  # noqa: PLC0415
+        from pyro_dcign.scenes.kernels.zbuffer import nearest as fused  # noqa: PLC0415
 
         return fused(screen, triangles, side=side, cull=cull, edge=_EDGE)
     device = screen.device

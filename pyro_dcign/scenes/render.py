@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from pyro_dcign.kernels import usable
-from pyro_dcign.minibatch import Pixels
+from pyro_dcign.model.kernels import usable
+from pyro_dcign.images import Pixels
 from pyro_dcign.scenes.rasterizer import Hits, interpolate, nearest, resolve
 from pyro_dcign.scenes.shadow import ShadowMap, turn
 
@@ -177,7 +177,7 @@ def draw(
 def _drawn(
     meshes: Meshes, view: View, albedo: Paint, *, ambient: float, ground: float, shadows: bool
 ) -> Pixels:
-    from pyro_dcign.kernels.shade import shade  # noqa: PLC0415
+    from pyro_dcign.scenes.kernels.shade import shade  # noqa: PLC0415
 
     vertices, screen = project(meshes, view)
     packed = nearest(screen, meshes.triangles, side=view.side)

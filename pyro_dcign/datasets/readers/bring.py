@@ -20,7 +20,7 @@ from pyro_dcign.datasets.readers.torch7 import bring_torch7
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import check_vacant, write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.minibatch import MINIBATCH, Minibatch
+from pyro_dcign.images import MINIBATCH, Minibatch
 from pyro_dcign.scenes import FactorRange
 
 TRAIN, TEST = 3000, 350

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.datasets.archive import archive
+from pyro_dcign.files.npz import archive
 from pyro_dcign.datasets.manifest import MAX_IMAGES, MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import refuse

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.datasets.archive import archive
+from pyro_dcign.files.npz import archive
 from pyro_dcign.datasets.manifest import (
     MAX_FACTORS,
     MAX_IMAGES,

@@ -21,8 +21,8 @@ from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import need_folder, refuse
-from pyro_dcign.files import content
-from pyro_dcign.minibatch import Minibatch
+from pyro_dcign.files.untrusted import content
+from pyro_dcign.images import Minibatch
 from pyro_dcign.scenes import FactorRange
 
 TYPES = {"azimuth": "AZ", "elevation": "EL", "light": "LIGHT_AZ", INTRINSIC: "SHAPE"}

@@ -1,0 +1,1 @@
+"""Reading and writing files, whole or from strangers; knows nothing of the project."""

@@ -1,0 +1,1 @@
+"""What can the network do? Calibration, measures, tables and figures."""

@@ -1,0 +1,1 @@
+"""The Pyro program: networks, generative model, guides' base, clamp and exchange."""

@@ -1,0 +1,1 @@
+"""Is the posterior right? Checks with ArviZ."""

@@ -1,0 +1,100 @@
+"""A run and images as ArviZ data: draws, densities, pictures and what is known to be true."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyro_dcign.posterior.data import arviz_bridge
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.runs.codes import batch_size, undisturbed
+from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.errors import InputError
+from pyro_dcign.posterior.importance import importance
+from pyro_dcign.runs.run import Run
+
+FILE = "posterior.nc"
+
+
+def _sites(code: GraphicsCode, codes: torch.Tensor) -> dict[str, NDArray[Any]]:
+    """(draws, …, latents) as one variable a factor, (1, draws, …); a single latent has no axis."""
+    parts = code.split(codes)
+    return {
+        name: part.squeeze(-1)[None].numpy() if part.shape[-1] == 1 else part[None].numpy()
+        for name, part in parts.items()
+    }
+
+
+def posterior_data(
+    run: Run, images: EvaluationSet, *, draws: int = 500, replicates: int = 10, seed: int = 0
+) -> Any:
+    """An ``InferenceData`` (ArviZ 0.23) or ``DataTree`` (1.x) of what a run says about images.
+
+    The guide runs unclamped, nothing is trained and every generator is left as it was. Groups:
+    ``posterior`` and ``prior`` (a variable for each factor; ``image`` and, where it has several
+    latents, ``<factor>_latent`` are dimensions), ``posterior_predictive`` (``picture``, 8 bits, of
+    the first ``replicates`` draws), ``log_likelihood`` (``of_image``, summed over pixels),
+    ``sample_stats`` (``log_weight``, ``log_prior``, ``log_guide``, in nats), ``observed_data``
+    (``picture``) and ``constant_data`` (``true_<factor>`` in degrees for angles, ``identity``).
+
+    Raises:
+        InputError: No images.
+    """
+    if not len(images):
+        raise InputError("the posterior needs 1 or more images, got none; give a larger set")
+    images = images.resized(run.config.side)
+    code = run.code
+    drawn = importance(run, images.pixels, draws=draws, seed=seed)
+    prior = torch.randn(draws, code.latents, generator=torch.Generator().manual_seed(seed))
+    pictures = _replicates(run, drawn.codes[:replicates], seed)
+    groups: dict[str, dict[str, NDArray[Any]]] = {
+        "posterior": _sites(code, drawn.codes),
+        "prior": _sites(code, prior),
+        "posterior_predictive": {"picture": pictures[None]},
+        "log_likelihood": {"of_image": drawn.likelihood[None].numpy()},
+        "sample_stats": {
+            "log_weight": drawn.log_weights[None],
+            "log_prior": drawn.prior[None].numpy(),
+            "log_guide": drawn.guide[None].numpy(),
+        },
+        "observed_data": {"picture": images.pixels.numpy()},
+        "constant_data": {
+            **{f"true_{name}": truth.numpy() for name, truth in images.factors.items()},
+            "identity": images.identity.numpy(),
+        },
+    }
+    return _tree(run, groups, len(images))
+
+
+def _tree(run: Run, groups: Mapping[str, Any], images: int) -> Any:
+    dims: dict[str, list[str]] = {"picture": ["image", "row", "column"]}
+    coords: dict[str, Any] = {"image": list(range(images))}
+    for name in [*groups["sample_stats"], "of_image", *groups["constant_data"]]:
+        dims[name] = ["image"]
+    for name, size in run.code.sizes.items():
+        if size > 1:
+            coords[f"{name}_latent"] = [f"{name}[{i}]" for i in range(size)]
+    side = list(range(run.config.side))
+    coords |= {"row": side, "column": side}
+    latent = {n: [f"{n}_latent"] if size > 1 else [] for n, size in run.code.sizes.items()}
+    # A variable has its dimensions by name, and prior draws belong to no image: two trees, one set.
+    rest = {group: variables for group, variables in groups.items() if group != "prior"}
+    attributes = {"run": run.folder.name, "guide": run.config.guide}
+    with_images = {name: ["image", *names] for name, names in latent.items()}
+    made = arviz_bridge.tree(rest, coords=coords, dims=dims | with_images, attributes=attributes)
+    prior = arviz_bridge.tree({"prior": groups["prior"]}, coords=coords, dims=latent)
+    return arviz_bridge.joined(made, prior)
+
+
+def _replicates(run: Run, codes: torch.Tensor, seed: int) -> NDArray[np.uint8]:
+    """Pictures drawn from the likelihood: (draws, images, height, width) in 8 bits."""
+    flat, found = codes.flatten(0, 1), []
+    with undisturbed(run, seed=seed):
+        for chunk in flat.split(batch_size(run)):
+            pixels = run.model.likelihood(run.model.decoder(chunk.to(run.device))).sample()
+            found.append((pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+    side = run.config.side
+    pictures: NDArray[np.uint8] = torch.cat(found).view(*codes.shape[:2], side, side).numpy()
+    return pictures

@@ -1,0 +1,1 @@
+"""A run's folder: its configuration, networks, checkpoints and the codes read from it."""

@@ -1,0 +1,248 @@
+"""A run: one directory with a configuration, a graphics code, networks and what came of them."""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+from pyro_dcign.model.clamp import Clamp
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.config import Config, completed, configure, settings_of
+from pyro_dcign.files.disk import write_whole
+from pyro_dcign.errors import InputError
+from pyro_dcign.model.exchange import Exchange
+from pyro_dcign.model.guide import InGroups, known_guides, load_guide
+from pyro_dcign.model.generative import Model
+from pyro_dcign.model.networks import Decoder, Encoder
+from pyro_dcign.training.optimizers import load_optimizer
+from pyro_dcign.scenes import FactorRange
+from pyro_dcign.training.svi import Handler, TypedSVI, load_elbo
+
+CONFIG = "config.toml"
+MAX_PARAMETERS = 10**9
+"""A config may come from a stranger: one that asks for more is refused before it gets memory."""
+
+
+def device_of(config: Config) -> torch.device:
+    """The device that a configuration asks for; ``auto`` is a GPU where there is one.
+
+    Raises:
+        InputError: A GPU is asked for and none is there.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but PyTorch finds no GPU here; use --device auto or cpu")
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def precision_of(config: Config, device: torch.device) -> torch.dtype:
+    """The precision of the convolutions; ``auto`` is bfloat16 where the hardware multiplies it."""
+    if config.precision == "auto":
+        native = (
+            torch.cuda.is_bf16_supported(including_emulation=False)
+            if device.type == "cuda"
+            else torch.cpu._is_avx512_bf16_supported()
+        )
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if config.precision == "bf16" else torch.float32
+
+
+def code_of(config: Config, factors: Mapping[str, FactorRange]) -> GraphicsCode:
+    """The graphics code of a configuration for data with these extrinsic factors.
+
+    Raises:
+        InputError: Too few latents to leave one for the intrinsic factor.
+    """
+    sizes = {n: config.periodic_latents if r.period else 1 for n, r in factors.items()}
+    intrinsic = config.latents - sum(sizes.values())
+    if intrinsic < 1:
+        raise InputError(
+            f"latents is to exceed the {sum(sizes.values())} of {', '.join(sizes)}, got "
+            f"{config.latents}; raise --latents"
+        )
+    return GraphicsCode(sizes, intrinsic)
+
+
+def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler | None:
+    """What wraps the guide in a training step, or None for an entangled code.
+
+    A guide with weak supervision of its own (``groups``) takes the clamp's place.
+    """
+    if config.clamp == "none":
+        return None
+    if hasattr(guide, "groups"):
+        return partial(InGroups, guide)
+    if config.clamp == "exchange":
+        return partial(Exchange, code, agreement=config.agreement)
+    options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
+    options["keep_kl"] = config.kl_gradient == "kept"
+    return partial(Clamp, code, strength=config.strength, **options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model and a guide with the configuration and the code that they were built from.
+
+    Attributes:
+        folder: The run directory.
+        config: Its settings.
+        factors: Range of each extrinsic factor of the data.
+        code: The graphics code.
+        model: Generative model.
+        guide: Variational posterior.
+        device: Where both are.
+    """
+
+    folder: Path
+    config: Config
+    factors: Mapping[str, FactorRange]
+    code: GraphicsCode
+    model: Model
+    guide: Any
+    device: torch.device
+
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """Model and guide as one module: every parameter once, by name."""
+        return nn.ModuleDict({"model": self.model, "guide": self.guide})
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.folder / "figures"
+
+
+def _networks(config: Config, code: GraphicsCode) -> tuple[Encoder, Decoder]:
+    try:
+        return (
+            Encoder(config.side, config.encoder_maps, kernel=config.encoder_kernel),
+            Decoder(code.latents, config.side, config.decoder_maps, config.decoder_kernels),
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _refuse_giants(config: Config, code: GraphicsCode) -> None:
+    with torch.device("meta"):  # shapes only
+        encoder, decoder = _networks(config, code)
+    parameters = sum(p.numel() for m in (encoder, decoder) for p in m.parameters())
+    parameters += 2 * encoder.features * code.latents
+    if parameters > MAX_PARAMETERS:
+        raise InputError(
+            f"the networks are to have at most {MAX_PARAMETERS:,} parameters, got {parameters:,}; "
+            "lower side, latents or the maps"
+        )
+
+
+def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> Run:
+    """A run with freshly drawn networks: its seed decides every parameter.
+
+    The caller's random state is left as it was.
+
+    Raises:
+        InputError: A setting that the networks, the guide or this machine cannot meet.
+    """
+    device = device_of(config)
+    code = code_of(config, factors)
+    guide_class = load_guide(config.guide)
+    _refuse_giants(config, code)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder, decoder = _networks(config, code)
+        model = Model(decoder, code, likelihood=config.likelihood, pixel_scale=config.pixel_scale)
+        guide = guide_class(encoder, code)
+        if hasattr(guide, "bind"):
+            guide.bind(model)
+    modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
+    modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Run(folder, config, factors, code, model, guide, device)
+
+
+def write_run_config(run: Run) -> None:
+    """Write ``config.toml``: every setting and the range of every factor."""
+    ranges = {
+        name: {key: value for key, value in dataclasses.asdict(limits).items() if value is not None}
+        for name, limits in run.factors.items()
+    }
+    text = tomli_w.dumps({**settings_of(run.config), "factors": ranges})
+    run.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(run.folder / CONFIG, text)
+
+
+def typed_svi(
+    run: Run, *, reduce: Callable[[Iterable[nn.Parameter]], None] | None = None
+) -> TypedSVI:
+    """What a run trains with; ``reduce`` as in :class:`TypedSVI`."""
+    config = run.config
+    optimizer = load_optimizer(
+        config.optimizer,
+        run.modules,
+        learning_rate=config.learning_rate,
+        capturable=run.device.type == "cuda",
+    )
+    return TypedSVI(
+        run.model,
+        run.guide,
+        optimizer,
+        elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
+        handler=handler_of(config, run.code, run.guide),
+        precision=precision_of(config, run.device),
+        tf32=config.precision == "tf32",
+        reduce=reduce,
+    )
+
+
+def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] = ()) -> Run:
+    """A run as its ``config.toml`` describes it, with untrained networks.
+
+    A run may come from a stranger, and a guide from a file or a module is code: one that is neither
+    shipped nor installed under a name is loaded only where it is among the ``trusted`` ones.
+
+    Raises:
+        InputError: No such run, a configuration that is damaged, or a guide that is not trusted.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} is to be a run directory, but has no {CONFIG}; check the path")
+    try:
+        if path.stat().st_size > 2**20:
+            raise ValueError("larger than 1 MB")
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        factors = {n: _factor_range(n, r) for n, r in settings.pop("factors", {}).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
+    config = configure(completed(settings), source=str(path))
+    if config.guide not in known_guides() and config.guide not in trusted:
+        raise InputError(
+            f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "
+            f"trust it, run it with --guide {config.guide}"
+        )
+    if device is not None:
+        config = dataclasses.replace(config, device=device)
+    elif config.device == "cuda" and not torch.cuda.is_available():
+        # A run trained on a GPU is read wherever the user is.
+        config = dataclasses.replace(config, device="cpu")
+    return build(folder, config, factors)
+
+
+def _factor_range(name: str, found: Any) -> FactorRange:
+    known = {"low", "high", "values", "period"}
+    if not name.isidentifier() or not isinstance(found, dict) or set(found) - known:
+        raise ValueError(f"factor {name!r} has to have low, high, values and period only")
+    values = [found.get("low"), found.get("high"), *found.get("values", ())]
+    values += [found["period"]] if "period" in found else []
+    numbers = [float(n) for n in values if isinstance(n, int | float) and abs(n) <= 1e9]
+    if len(numbers) != len(values):
+        raise ValueError(f"factor {name!r} has to have numbers within 1e9")
+    period = numbers.pop() if "period" in found else None
+    if numbers[0] > numbers[1] or (period is not None and period <= 0):
+        raise ValueError(f"factor {name!r} has to have low up to high, and a positive period")
+    return FactorRange(numbers[0], numbers[1], tuple(numbers[2:]), period)

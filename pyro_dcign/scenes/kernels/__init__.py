@@ -1,0 +1,1 @@
+"""Fused Triton kernels of the renderer, for CUDA."""

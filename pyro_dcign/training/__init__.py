@@ -1,0 +1,1 @@
+"""Typed minibatches through SVI: schedule, feed, steps, records."""

@@ -1,0 +1,191 @@
+"""One run that times a training step side by side: what a user could pick instead, and ours."""
+
+import dataclasses
+import gc
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from pyro_dcign.config import Config
+from pyro_dcign.training.feed import Draws, Feed
+from pyro_dcign.heap import kept_heap
+from pyro_dcign.images import MINIBATCH
+from pyro_dcign.training.peers import PEERS, installed_peers
+from pyro_dcign.precision import tf32_matmul
+from pyro_dcign.training.rivals import Tricks, plain_pyro, plain_pytorch
+from pyro_dcign.runs.run import Run, build, device_of, precision_of, typed_svi
+from pyro_dcign.scenes import FactorRange
+from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
+
+FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
+OURS = "ours"
+RIVALS = ("plain Pyro", "plain PyTorch", "PyTorch with our tricks", OURS)
+EXACT = "plain Pyro without TF32"
+"""Plain Pyro in the float32 that its tensors say. PyTorch lets a GPU's convolutions round to TF32
+unless it is told not to, so this is a rival on GPUs alone."""
+BLOCK = 20
+"""Steps between two readings of the clock, where one call takes several."""
+
+
+class NoiseFeed(Feed):
+    """Pictures of noise in the device's memory, drawn as a data set's would be."""
+
+    def __init__(self, run: Run, *, rows: int = 64, seed: int = 0) -> None:
+        draw = torch.Generator().manual_seed(seed)
+        shape = (rows, MINIBATCH, run.config.side, run.config.side)
+        self.code = run.code
+        self.pixels = torch.randint(0, 256, shape, generator=draw, dtype=torch.uint8).to(run.device)
+        self.generator = draw
+
+    def draw(self, steps: int, minibatches: int) -> Draws:
+        """Any rows and types."""
+        factors, device = len(self.code.factors), self.pixels.device
+        shape = (steps, minibatches)
+        rows = torch.randint(len(self.pixels), shape, generator=self.generator)
+        types = torch.randint(factors, shape, generator=self.generator)
+        return Draws(rows.to(device), torch.nn.functional.one_hot(types, factors).bool().to(device))
+
+
+class Timing(NamedTuple):
+    """How long a step took.
+
+    Attributes:
+        ms: Median over the readings.
+        peak_mb: Most memory of a GPU that was in use, in 10⁶ bytes.
+    """
+
+    ms: float
+    peak_mb: float | None
+
+
+def papers_step(config: Config) -> Config:
+    """The step that rivals take on a network: the paper's clamp, likelihood and optimiser."""
+    paper = Config()
+    names = ("likelihood", "clamp", "strength", "agreement", "optimizer", "kl_weight")
+    return dataclasses.replace(config, **{name: getattr(paper, name) for name in names})
+
+
+def rivals_on(device: torch.device) -> tuple[str, ...]:
+    """Everything that is measured on such a device, ours last."""
+    exact = (EXACT,) if device.type == "cuda" else ()
+    return (*exact, *RIVALS[:2], *installed_peers(), *RIVALS[2:])
+
+
+def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
+    """Captured steps on a GPU, plain ones elsewhere."""
+    if feed.pixels.is_cuda:
+        return CapturedSteps(svi, feed, block=BLOCK, minibatches=minibatches)
+    return PlainSteps(svi, feed)
+
+
+def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[], Any], int]:
+    """What takes steps of a rival, and how many in one call."""
+    several = max(1, BLOCK // minibatches) if feed.pixels.is_cuda else 1
+    if name in RIVALS[2:]:
+        svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
+        steps = steps_of(svi, feed, minibatches)
+        return (lambda: steps(feed.draw(several, minibatches))), several
+    if name in PEERS:
+        several = 4 if several == 1 else several  # a pass of theirs is a call with a set-up
+        rows = torch.arange(several * minibatches, device=run.device).remainder(len(feed.pixels))
+        images = feed.images(rows).cpu()
+        return PEERS[name](run, images, minibatches * MINIBATCH), several
+    step = (plain_pytorch if name == RIVALS[1] else plain_pyro)(run)
+
+    def one() -> None:
+        draws = feed.draw(1, minibatches)
+        images = feed.images(draws.rows[0])
+        with tf32_matmul(images, False) if name == EXACT else nullcontext():
+            step(images, draws.active[0])
+
+    return one, 1
+
+
+def timing(take: Callable[[], Any], several: int, device: torch.device, seconds: float) -> Timing:
+    """The median time of a step over about that many seconds, after two calls to warm up."""
+    cuda = device.type == "cuda"
+
+    def clock() -> float:
+        if cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    take()
+    take()
+    readings: list[float] = []
+    end = clock() + seconds
+    while len(readings) < 3 or clock() < end:
+        start = clock()
+        take()
+        readings.append((clock() - start) * 1000 / several)
+    peak = torch.cuda.max_memory_allocated() / 1e6 if cuda else None
+    return Timing(statistics.median(readings), peak)
+
+
+def compare(
+    config: Config,
+    minibatches: int,
+    *,
+    seconds: float = 3.0,
+    rivals: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Milliseconds of a step of each rival on the same inputs, and how many times ours they take.
+
+    All take the paper's step (:func:`papers_step`), whatever else the configuration trains with.
+    The rivals (those of :func:`rivals_on` where none are named) run one after another, each with
+    the memory of the one before given back.
+    """
+    found: dict[str, Any] = {}
+    config = papers_step(config)
+    for name in rivals_on(device_of(config)) if rivals is None else rivals:
+        with tempfile.TemporaryDirectory() as folder:
+            run = build(Path(folder), config, FACTORS)
+        if run.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        torch.manual_seed(0)
+        take, several = taker(name, run, NoiseFeed(run), minibatches)
+        tricky = name in RIVALS[2:] and run.device.type == "cpu"
+        with kept_heap() if tricky else nullcontext():
+            ms, peak = timing(take, several, run.device, seconds)
+        rate = minibatches * MINIBATCH / ms * 1000
+        found[name] = {"ms": ms, "images_per_second": rate, "peak_mb": peak}
+        del take, run
+    for each in found.values():
+        each["times_ours"] = each["ms"] / found[OURS]["ms"] if OURS in found else None
+    return {"images": minibatches * MINIBATCH, "minibatches": minibatches, "rivals": found}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where a measurement was taken."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """The comparisons as lines for a terminal, ratios first."""
+    lines = [
+        f"{'images a step':>13}  {'÷ ours':>7}  {'ms a step':>10}  {'images/s':>9}  {'MB':>6}  "
+    ]
+    for result in results:
+        for name, found in result["rivals"].items():
+            times, peak = found["times_ours"], found["peak_mb"]
+            lines.append(
+                f"{result['images']:>13}  {'–' if times is None else f'{times:.2f}':>7}  "
+                f"{found['ms']:>10.3f}  {found['images_per_second']:>9.0f}  "
+                f"{'–' if peak is None else f'{peak:.0f}':>6}  {name}"
+            )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,100 @@
+"""Feeding: scheduled minibatches as tensors on the device, a block of steps at a time."""
+
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from pyro_dcign.code import GraphicsCode
+from pyro_dcign.training.schedule import Schedule
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
+from pyro_dcign.images import Images, intensities
+
+
+def cuts_of(store: Store, minibatch_size: int) -> int:
+    """Into how many minibatches of that size each of the data's is cut; 0 leaves them whole.
+
+    Raises:
+        InputError: A size that does not divide the data's, or of one image.
+    """
+    whole = store.size
+    if minibatch_size and (minibatch_size == 1 or whole % minibatch_size):
+        sizes = ", ".join(str(n) for n in range(2, whole + 1) if whole % n == 0)
+        raise InputError(
+            f"minibatch_size is to divide the {whole} images of a minibatch of {store.folder}, "
+            f"got {minibatch_size}; use one of {sizes}"
+        )
+    return whole // (minibatch_size or whole)
+
+
+class Draws(NamedTuple):
+    """Which minibatches a block of steps takes.
+
+    Attributes:
+        rows: Number of each minibatch: part ``rows % cuts`` of the feed's ``rows // cuts``-th.
+        active: Which factor varies in each.
+    """
+
+    rows: Int64[Tensor, "steps minibatches"]
+    active: Bool[Tensor, "steps minibatches factors"]
+
+
+class Feed:
+    """A split's minibatches in the device's memory, in the schedule's order.
+
+    Images stay in 8 bits until a step reads them, so a step moves indices, never pixels.
+
+    Args:
+        store: Typed minibatches.
+        schedule: Draws the types and the minibatches.
+        code: Its factors are the types.
+        device: Where the pixels go.
+        cuts: Minibatches made of each of the store's; the schedule counts these.
+    """
+
+    cuts = 1
+
+    def __init__(
+        self,
+        store: Store,
+        schedule: Schedule,
+        code: GraphicsCode,
+        device: torch.device,
+        *,
+        cuts: int = 1,
+    ) -> None:
+        self.schedule, self.code, self.cuts = schedule, code, cuts
+        self.pixels: UInt8[Tensor, "rows images height width"] = store.pixels("train", device)
+        self.counts = store.counts("train")
+        first = accumulate(self.counts.values(), initial=0)
+        self.first = dict(zip(self.counts, first, strict=False))
+
+    def rows(self, varying: str) -> UInt8[Tensor, "minibatches images height width"]:
+        """Every minibatch of one type, uncut."""
+        return self.pixels[self.first[varying] :][: self.counts[varying]]
+
+    def chosen(
+        self, rows: Int64[Tensor, " minibatches"]
+    ) -> UInt8[Tensor, "minibatches images height width"]:
+        """These minibatches. A part is every so-many-th image: sorted ones spread over them all."""
+        if self.cuts == 1:
+            return self.pixels.index_select(0, rows)
+        parts: Tensor = self.pixels.unflatten(1, (-1, self.cuts)).transpose(1, 2)
+        return parts[rows // self.cuts, rows % self.cuts]
+
+    def images(self, rows: Int64[Tensor, " minibatches"]) -> Images:
+        """The images of these minibatches, one minibatch after another."""
+        return intensities(self.chosen(rows).flatten(0, 1))
+
+    def draw(self, steps: int, minibatches: int) -> Draws:
+        """The schedule's next minibatches, for that many steps."""
+        drawn = self.schedule.draw(steps * minibatches)
+        rows = torch.tensor([self.cuts * self.first[varying] + index for varying, index in drawn])
+        types = torch.tensor([self.code.index(varying) for varying, _ in drawn])
+        active = torch.nn.functional.one_hot(types, len(self.code.factors)).bool()
+        shape = (steps, minibatches)
+        device = self.pixels.device
+        return Draws(rows.view(shape).to(device), active.view(*shape, -1).to(device))
