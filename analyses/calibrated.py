@@ -24,10 +24,10 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
@@ -55,7 +55,7 @@ print(page(judge(findings)))
 # k̂ of each image: below the dashed line the guide serves as an importance proposal.
 
 # %%
-from pyro_dcign.posterior.data import figures as checks
+from pyro_dcign.posterior import figures as checks
 
 checks.khat(findings)
 
@@ -96,7 +96,7 @@ checks.sbc(findings)
 # %%
 from dataclasses import replace
 
-from pyro_dcign.posterior.data import arviz_bridge
+from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.data import posterior_data
 
 few = replace(

@@ -22,10 +22,10 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies

@@ -28,8 +28,8 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from pyro_dcign.measures.compare import Size, as_table, fit_and_measure, summarise
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.measures.compare import Size, as_table, fit_and_measure, summarise
 from pyro_dcign.measures.figures.comparison import comparison
 from pyro_dcign.runs.run import open_run
 

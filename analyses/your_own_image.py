@@ -22,10 +22,10 @@
 import os
 from pathlib import Path
 
-from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.measures.calibration import open_calibration
+from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.run import open_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
@@ -39,10 +39,11 @@ calibration = open_calibration(run)
 # %%
 import torch
 
-from pyro_dcign.runs.codes import decode, encode
-from pyro_dcign.measures.figures.pictures import sweep, sweep_values
+from pyro_dcign.files.picture import read_picture
 from pyro_dcign.images import intensities
-from pyro_dcign.measures.figures.strips import read_picture, strip
+from pyro_dcign.measures.figures.pictures import sweep, sweep_values
+from pyro_dcign.measures.figures.strips import strip
+from pyro_dcign.runs.codes import decode, encode
 
 if path := os.environ.get("PYRO_DCIGN_IMAGE"):
     pixels, _ = read_picture(Path(path), run.config.side)
@@ -60,8 +61,7 @@ strip(intensities(pixels[None]), decode(run, encode(run, pixels[None])), views)
 # What the code says of it, with the guide's own uncertainty:
 
 # %%
-from pyro_dcign.runs.codes import undisturbed
-from pyro_dcign.posterior.importance import draw_codes
+from pyro_dcign.runs.codes import draw_codes, undisturbed
 
 with undisturbed(run):
     codes = draw_codes(run, intensities(pixels[None]), 500)[:, 0]

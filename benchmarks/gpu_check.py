@@ -15,13 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 import torch.nn.functional as F
+from bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table
 
-from pyro_dcign.training.bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table
-from pyro_dcign.model.clamp import clamp
 from pyro_dcign.config import PRESETS
+from pyro_dcign.model.clamp import clamp
 from pyro_dcign.model.networks import UnpoolConv2d
-from pyro_dcign.runs.run import build, typed_svi
+from pyro_dcign.runs.run import build
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps
+from pyro_dcign.training.svi import typed_svi
 
 START = time.perf_counter()
 
@@ -57,7 +58,7 @@ def against(name, ours, plain, inputs, dtype):
 
 
 def kernels():
-    from pyro_dcign.model.generative import diagonal
+    from pyro_dcign.model import diagonal
     from pyro_dcign.model.kernels.densities import bernoulli_log_prob, normal_log_prob
     from pyro_dcign.model.kernels.first import first
     from pyro_dcign.model.kernels.fold import fold

@@ -17,13 +17,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
+from bench import OURS, RIVALS, NoiseFeed, papers_step, steps_of
+from rivals import Tricks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyro_dcign.training.bench import OURS, RIVALS, NoiseFeed, papers_step, steps_of
+from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS
-from pyro_dcign.training.rivals import Tricks
-from pyro_dcign.runs.run import build, precision_of, typed_svi
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.machine import precision_of
+from pyro_dcign.runs.run import build
+from pyro_dcign.training.svi import typed_svi
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 NAMES = (OURS, RIVALS[2])
@@ -61,7 +63,7 @@ class Count(TorchDispatchMode):
 def prepared(name, config, minibatches):
     with tempfile.TemporaryDirectory() as folder:
         run = build(Path(folder), config, FACTORS)
-    precision = precision_of(config, run.device)
+    precision = precision_of(config.precision, run.device)
     svi = typed_svi(run) if name == OURS else Tricks(run, precision)
     feed = NoiseFeed(run)
     steps = steps_of(svi, feed, minibatches)

@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
+from bench import OURS, compare, machine
 
-from pyro_dcign.training.bench import OURS, compare, machine
 from pyro_dcign.config import PRESETS
 
 

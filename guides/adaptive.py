@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pyro_dcign.model.clamp import Active
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.images import Images
+from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.model.networks import Encoder, linear_head
+from pyro_dcign.model.sites import Active
 
 Group = Float[Tensor, "groups images latents"]
 
@@ -35,7 +35,7 @@ class Adaptive(nn.Module):
 
     Attributes:
         groups: The minibatches of the images; None outside training. It takes the clamp's place,
-            see :class:`pyro_dcign.model.guide.InGroups`.
+            see :class:`pyro_dcign.model.handlers.InGroups`.
     """
 
     groups: Active | None = None

@@ -16,9 +16,9 @@ from pyro.infer.autoguide import (
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
+from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.model.generative import Model
 from pyro_dcign.model.networks import Encoder
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.images import Images
+from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.model.networks import Encoder, linear_head
 
 

@@ -117,3 +117,20 @@ class GraphicsCode:
         mask = torch.zeros(len(self.factors), dtype=torch.bool)
         mask[self.index(varying)] = True
         return mask
+
+
+@dataclass(frozen=True)
+class FactorRange:
+    """Values that an extrinsic factor takes.
+
+    Attributes:
+        low: Smallest value, in the factor's unit (degrees for angles).
+        high: Largest value.
+        values: The only values a grid holds, or none for a continuous factor.
+        period: 360 for a full circle, else none; ``high`` is then ``low`` again.
+    """
+
+    low: float
+    high: float
+    values: tuple[float, ...] = ()
+    period: float | None = None

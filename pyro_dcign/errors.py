@@ -1,8 +1,6 @@
 """The one error for input that a user can mend, and checks that raise it."""
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 
 class InputError(ValueError):
@@ -37,18 +35,3 @@ def need_folder(path: Path) -> None:
     """Raise InputError unless there is a folder at the path."""
     if not path.is_dir():
         raise InputError(f"expected a folder at {path}, found none; give the folder of the data")
-
-
-def optional(package: str, kind: str) -> Any:
-    """A package that only this kind needs.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.partition(".")[0]
-        raise InputError(
-            f"to read {kind} files {name} is needed, found none; pip install 'pyro-dcign[datasets]'"
-        ) from None

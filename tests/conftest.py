@@ -1,12 +1,17 @@
 """Shapes are checked at run time in every test."""
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# Experiments and rivals lie outside the package.
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "analyses" / "reproduce")]
 
 settings.register_profile("any-speed", deadline=None)
 settings.load_profile("any-speed")
@@ -15,8 +20,11 @@ settings.load_profile("any-speed")
 if "PYRO_DCIGN_UNCHECKED" not in os.environ:
     # All but Triton's kernels, whose functions Triton parses itself.
     package = Path(find_spec("pyro_dcign").submodule_search_locations[0])
-    names = (path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir())
-    checked = [f"pyro_dcign.{name}" for name in names if name not in {"kernels", "__init__"}]
+    # jaxtyping takes all under a name as well, so the names are those of the modules.
+    modules = (p.relative_to(package) for p in package.rglob("*.py") if p.stem != "__init__")
+    parts = [p.with_suffix("").parts for p in modules if "kernels" not in p.parts]
+    guides = [("guides", p.stem) for p in (package / "guides").glob("*.py")]  # behind a link
+    checked = [".".join(("pyro_dcign", *names)) for names in parts + guides]
     install_import_hook(checked, "shapes.check")
 
 

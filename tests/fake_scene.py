@@ -2,7 +2,7 @@
 
 import torch
 
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.code import FactorRange
 
 
 class FakeScene:

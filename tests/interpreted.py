@@ -10,14 +10,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 import torch.nn.functional as F
 
-from pyro_dcign.model.generative import clamp as clamp_module
-from pyro_dcign.model.generative import diagonal
-from pyro_dcign.model.generative import fused
-from pyro_dcign.model.generative import networks
-from pyro_dcign.training import svi
-from pyro_dcign.model.clamp import clamp
+from pyro_dcign.code import FactorRange
 from pyro_dcign.config import Config
-from pyro_dcign.scenes.kernels import zbuffer
+from pyro_dcign.model import clamp as clamp_module
+from pyro_dcign.model import diagonal, fused, networks
+from pyro_dcign.model.clamp import clamp
+from pyro_dcign.model.handlers import handler_of
 from pyro_dcign.model.kernels.densities import bernoulli_log_prob, normal_log_prob
 from pyro_dcign.model.kernels.draw import draw
 from pyro_dcign.model.kernels.first import first
@@ -26,11 +24,13 @@ from pyro_dcign.model.kernels.pool import pool
 from pyro_dcign.model.kernels.pull import clamp_both
 from pyro_dcign.model.kernels.shuffle import shuffle
 from pyro_dcign.model.networks import UnpoolConv2d
-from pyro_dcign.runs.run import build, handler_of
-from pyro_dcign.scenes import FactorRange, rasterizer
+from pyro_dcign.runs.run import build
+from pyro_dcign.scenes import rasterizer
 from pyro_dcign.scenes import render as shading
 from pyro_dcign.scenes.chairs import Chairs
 from pyro_dcign.scenes.heads import Heads
+from pyro_dcign.scenes.kernels import zbuffer
+from pyro_dcign.training import svi
 
 ERRORS = {}
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "light")}

@@ -7,13 +7,12 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
-from pyro_dcign.code import GraphicsCode
+from pyro_dcign.code import FactorRange, GraphicsCode
 from pyro_dcign.config import PRESETS
 from pyro_dcign.guides.chain import sample_chain
 from pyro_dcign.model.generative import Model
 from pyro_dcign.model.networks import Decoder
 from pyro_dcign.runs.run import Run
-from pyro_dcign.scenes import FactorRange
 
 SIDE = 16
 NOISE = 0.1

@@ -10,12 +10,12 @@ import nbclient
 import pytest
 from fake_scene import FakeScene, load
 
-from pyro_dcign.measures.calibration import calibrate, write_calibration
-from pyro_dcign.measures.compare import COLUMNS
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
+from pyro_dcign.measures.calibration import calibrate, write_calibration
+from pyro_dcign.measures.compare import COLUMNS
 from pyro_dcign.runs.run import build, write_run_config
 from pyro_dcign.training.train import Trainer
 

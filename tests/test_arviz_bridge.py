@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pyro_dcign.posterior.data import arviz_bridge as bridge
+from pyro_dcign.posterior import arviz_bridge as bridge
 
 DRAWS = 4000
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from toy_run import FULL_CIRCLE, toy_run, toy_set
 
+from pyro_dcign.errors import InputError
 from pyro_dcign.measures.calibration import FILE, calibrate, read_calibration, write_calibration
 from pyro_dcign.runs.codes import encode
-from pyro_dcign.errors import InputError
 
 
 def test_a_rising_and_a_falling_line_are_recovered():

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from pyro_dcign.cli import main
-from pyro_dcign.datasets.plans.census import Census, all_chairs
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.check import check
+from pyro_dcign.datasets.plans.census import Census, all_chairs
 from pyro_dcign.datasets.plans.plan import Planner, rendered
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import FactorRange, Scene, load_scene
 from pyro_dcign.scenes.blueprint import BACK_SHARES, BASE_SHARES, blueprint
 from pyro_dcign.scenes.chairs import AZIMUTHS, CHAIRS, Chairs
+from pyro_dcign.scenes.scene import Scene, load_scene
 from pyro_dcign.scenes.sweeps import KINDS, VERTICES, topology
 
 SAMPLE = torch.arange(120)

@@ -11,21 +11,21 @@ from click.testing import CliRunner
 from fake_scene import FakeScene, load
 from linear_run import NOISE, linear_images, linear_run
 
-from pyro_dcign.posterior.data import arviz_bridge
-from pyro_dcign.posterior.arviz_bridge import pareto_k
-from pyro_dcign.posterior.check import Effort, measure
 from pyro_dcign.cli import app, main
 from pyro_dcign.config import Config
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
+from pyro_dcign.posterior import arviz_bridge
+from pyro_dcign.posterior.arviz_bridge import pareto_k
+from pyro_dcign.posterior.check import Effort, measure
 from pyro_dcign.posterior.ecdf import uniformity
 from pyro_dcign.posterior.figures import write_check_figures
 from pyro_dcign.posterior.findings import Findings, page
 from pyro_dcign.posterior.predictive import predictive
+from pyro_dcign.posterior.verdicts import FALSE_ALARMS, judge
 from pyro_dcign.runs.run import build, write_run_config
 from pyro_dcign.training.train import Trainer
-from pyro_dcign.posterior.verdicts import FALSE_ALARMS, judge
 
 EFFORT = Effort(images=30, draws=1000, simulations=400, reference=1, reference_draws=250, refined=8)
 PICTURES = ("khat", "sbc", "nuts", "loo-pit", "aggregate")

@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import trained
 
+from pyro_dcign.errors import InputError
+from pyro_dcign.files.disk import digest
 from pyro_dcign.runs import checkpoint
 from pyro_dcign.runs.checkpoint import (
     FILES,
@@ -29,8 +31,6 @@ from pyro_dcign.runs.checkpoint import (
     sound_checkpoints,
     tidy,
 )
-from pyro_dcign.datasets.shard import digest
-from pyro_dcign.errors import InputError
 from pyro_dcign.training.train import Trainer
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyro import poutine
 
-from pyro_dcign.model.clamp import Clamp, clamp
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
+from pyro_dcign.model.clamp import Clamp, clamp
 
 CODE = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=3)
 TARGETS = ["mean", "first"]

@@ -9,12 +9,12 @@ from PIL import Image
 from test_figures import toy_store
 from toy_run import SIDE, toy_set
 
-from pyro_dcign.runs.checkpoint import save_checkpoint
 from pyro_dcign.cli import main
 from pyro_dcign.config import PRESETS
+from pyro_dcign.runs.checkpoint import save_checkpoint
+from pyro_dcign.runs.run import build, write_run_config
 from pyro_dcign.training.optimizers import adam
 from pyro_dcign.training.resume import random_state
-from pyro_dcign.runs.run import build, write_run_config
 
 
 @pytest.fixture(scope="module")

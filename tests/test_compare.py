@@ -11,6 +11,11 @@ from click.testing import CliRunner
 from fake_scene import FakeScene, load
 
 from pyro_dcign.cli import app
+from pyro_dcign.config import Config
+from pyro_dcign.datasets.generate import make
+from pyro_dcign.datasets.plans.recipe import Recipe, counts
+from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
 from pyro_dcign.measures.compare import (
     COLUMNS,
     Size,
@@ -21,11 +26,6 @@ from pyro_dcign.measures.compare import (
     measure_run,
     summarise,
 )
-from pyro_dcign.config import Config
-from pyro_dcign.datasets.generate import make
-from pyro_dcign.datasets.plans.recipe import Recipe, counts
-from pyro_dcign.datasets.store import Store
-from pyro_dcign.errors import InputError
 from pyro_dcign.measures.figures.comparison import comparison
 
 TINY = Config(

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets import generate
 from pyro_dcign.datasets.check import check
+from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
-from pyro_dcign.images import Minibatch
-from pyro_dcign.scenes import FactorRange
 
 SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]
 

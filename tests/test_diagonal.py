@@ -8,12 +8,12 @@ import pytest
 import torch
 from pyro import poutine
 
-from pyro_dcign.model.clamp import Clamp
 from pyro_dcign.code import GraphicsCode
+from pyro_dcign.model.clamp import Clamp
 from pyro_dcign.model.diagonal import Share, Standard, sample_diagonal
+from pyro_dcign.model.elbo import load_elbo
 from pyro_dcign.model.exchange import Exchange
 from pyro_dcign.model.fused import Fused
-from pyro_dcign.training.svi import load_elbo
 
 CODE = GraphicsCode({"azimuth": 1, "light": 2}, intrinsic=3)
 ACTIVE = torch.stack([CODE.active("light"), CODE.active("intrinsic")])

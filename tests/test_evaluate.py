@@ -6,10 +6,10 @@ import pytest
 import torch
 from toy_run import FULL_CIRCLE, toy_run, toy_set
 
-from pyro_dcign.measures import intervals
-from pyro_dcign.measures.calibration import calibrate
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.errors import InputError
+from pyro_dcign.measures import intervals
+from pyro_dcign.measures.calibration import calibrate
 from pyro_dcign.measures.evaluate import FACTOR_MEASURES, evaluate
 from pyro_dcign.measures.table import DEAD, table
 

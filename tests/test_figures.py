@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from toy_run import FULL_CIRCLE, RANGES, toy_run, toy_set
 
-from pyro_dcign.measures.calibration import calibrate, write_calibration
+from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.measures.calibration import calibrate, write_calibration
 from pyro_dcign.measures.figures.of_a_run import (
     editings,
     read_metrics,
@@ -17,8 +18,7 @@ from pyro_dcign.measures.figures.of_a_run import (
     training_curves,
     write_figures,
 )
-from pyro_dcign.measures.figures.mosaic import degrees
-from pyro_dcign.images import Minibatch
+from pyro_dcign.style import degrees
 
 
 def minibatches(images):

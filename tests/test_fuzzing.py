@@ -19,23 +19,23 @@ from test_store import FACTORS, made
 from tiny import TINY
 from toy_run import toy_run
 
-from pyro_dcign.measures.calibration import read_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.measures.compare import COLUMNS, _kept
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import _MODULES, _range
 from pyro_dcign.datasets.readers.forming import form, labels
 from pyro_dcign.datasets.readers.torch7 import _pixels
-from pyro_dcign.datasets.resize import resized
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.files.picture import read_picture
+from pyro_dcign.images import resized
+from pyro_dcign.measures.calibration import read_calibration
+from pyro_dcign.measures.compare import COLUMNS, _kept
 from pyro_dcign.measures.figures.of_a_run import read_metrics, training_curves
-from pyro_dcign.measures.figures.strips import read_picture
+from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.run import build, open_run, write_run_config
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_ict
 from pyro_dcign.scenes.morphable import MorphableFaces

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.generate import ensure, make
 from pyro_dcign.datasets.plans.plan import IDENTITIES, Planner, render
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, partial_folder
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import FactorRange
 
 FACTORS = fake_scene.FakeScene().factors
 TYPES = (*FACTORS, "intrinsic")

@@ -17,20 +17,23 @@ from pyro.infer.autoguide import (
 )
 
 import pyro_dcign.model.guide as guide_module
-from pyro_dcign.model.clamp import Clamp
+from pyro_dcign.code import FactorRange
 from pyro_dcign.config import Config
 from pyro_dcign.errors import InputError
-from pyro_dcign.model.exchange import Exchange
-from pyro_dcign.model.guide import InGroups, known_guides, load_guide, posterior_mean
 from pyro_dcign.guides.adaptive import pair
 from pyro_dcign.guides.auto import CORRELATED, INDEPENDENT, Auto
 from pyro_dcign.guides.product_of_experts import product
 from pyro_dcign.images import intensities
+from pyro_dcign.model.clamp import Clamp
+from pyro_dcign.model.elbo import load_elbo
+from pyro_dcign.model.exchange import Exchange
+from pyro_dcign.model.guide import known_guides, load_guide
+from pyro_dcign.model.handlers import InGroups, handler_of
 from pyro_dcign.model.networks import Encoder
+from pyro_dcign.runs.codes import posterior_mean
+from pyro_dcign.runs.run import Run, build
 from pyro_dcign.training.optimizers import adam
-from pyro_dcign.runs.run import Run, build, handler_of
-from pyro_dcign.scenes import FactorRange
-from pyro_dcign.training.svi import TypedSVI, load_elbo
+from pyro_dcign.training.svi import TypedSVI
 
 FACTORS = {
     "azimuth": FactorRange(0, 360, (), 360.0),

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import pyro_dcign.scenes
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import load_scene
 from pyro_dcign.scenes.albedo import complexion
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.identity import normal, uniform
+from pyro_dcign.scenes.scene import load_scene
 
 ASSETS = Path(pyro_dcign.scenes.__file__).parent / "assets"
 PEOPLE = torch.arange(8)

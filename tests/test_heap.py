@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_dcign.heap import kept_heap
+from pyro_dcign.machine import kept_heap
 
 # 64 MB: above the 32 MB up to which glibc may by itself learn to keep a freed block.
 FLOATS, BYTES = 2**24, 2**26

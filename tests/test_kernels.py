@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_dcign.model.kernels import compute_dtype, usable
+from pyro_dcign.machine import compute_dtype, usable
 
 HERE = Path(__file__).parent
 NAMES = ["unpool", "unpool_grey", "unpool_cropped", "pool", "pool_odd", "first", "normal"]

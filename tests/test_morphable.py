@@ -7,9 +7,10 @@ import torch
 from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import Scene, ict, load_scene
+from pyro_dcign.scenes import ict
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_ict
+from pyro_dcign.scenes.scene import Scene, load_scene
 
 PEOPLE = torch.arange(4)
 

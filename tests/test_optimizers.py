@@ -4,16 +4,17 @@ import dataclasses
 
 import pytest
 import torch
+from bench import FACTORS, NoiseFeed
 from tiny import TINY, trained
 from torch import nn
 
-from pyro_dcign.training.bench import FACTORS, NoiseFeed
-from pyro_dcign.runs.checkpoint import OPTIMIZER, newest_checkpoint
 from pyro_dcign.config import PRESETS
 from pyro_dcign.errors import InputError
+from pyro_dcign.runs.checkpoint import OPTIMIZER, newest_checkpoint
+from pyro_dcign.runs.run import build
 from pyro_dcign.training.optimizers import Muon, adam, hidden_weights, kept_of, orthogonalized
 from pyro_dcign.training.resume import restore
-from pyro_dcign.runs.run import build, typed_svi
+from pyro_dcign.training.svi import typed_svi
 
 WIDE = dataclasses.replace(
     TINY,

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import FactorRange
 
 N, SIDE = 6, 8
 

@@ -7,13 +7,13 @@ import torch
 from linear_run import CODE, NOISE, linear_images, linear_run
 from pyro.infer.importance import psis_diagnostic
 
-from pyro_dcign.posterior.data import arviz_bridge
-from pyro_dcign.posterior.arviz_bridge import good_k, pareto_k, variable
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.errors import InputError
-from pyro_dcign.posterior.importance import bounds, importance
 from pyro_dcign.images import intensities
+from pyro_dcign.posterior import arviz_bridge
+from pyro_dcign.posterior.arviz_bridge import good_k, pareto_k, variable
 from pyro_dcign.posterior.data import posterior_data
+from pyro_dcign.posterior.importance import bounds, importance
 
 
 def linear_set(count=6):

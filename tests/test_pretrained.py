@@ -6,9 +6,8 @@ import torch
 from pyro_dcign.measures.calibration import open_calibration
 from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters
 from pyro_dcign.runs.codes import encode
-from pyro_dcign.measures.figures.strips import default_run
-from pyro_dcign.runs.run import open_run
-from pyro_dcign.scenes import load_scene
+from pyro_dcign.runs.run import default_run, open_run
+from pyro_dcign.scenes.scene import load_scene
 
 
 @pytest.fixture(scope="module")

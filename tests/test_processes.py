@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from pyro_dcign.config import configure
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
+from pyro_dcign.runs.run import build
 from pyro_dcign.training.feed import Draws
 from pyro_dcign.training.processes import Processes, join
-from pyro_dcign.runs.run import build
 from pyro_dcign.training.train import Trainer
 
 # The principal start draws before the noise that is repeated here; these start at random.

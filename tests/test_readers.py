@@ -1,7 +1,6 @@
 """Readers of others' formats: what they read is what was written, and damage is one line."""
 
 import struct
-import sys
 
 import foreign
 import numpy as np
@@ -14,7 +13,6 @@ from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.readers.forming import Labels, form
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.errors import InputError
 
 SMALL = {"size": 4, "minibatches": 6, "test": 2, "test_fraction": 0.25, "quiet": True}
 
@@ -381,13 +379,6 @@ def test_a_damaged_torch7_file_is_one_line(name, tmp_path, run):
     assert (status, out) == (2, "")
     assert "batch3" in err.splitlines()[-1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
-
-
-def test_a_missing_package_is_named_with_its_remedy(written, tmp_path, monkeypatch):
-    path, _ = written("3dshapes")
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(InputError, match=r"pip install 'pyro-dcign\[datasets\]'"):
-        bring("3dshapes", path, tmp_path / "out", **SMALL)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import torch
 from pyro import poutine
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS, Config
+from pyro_dcign.model.elbo import load_elbo
+from pyro_dcign.model.handlers import handler_of
+from pyro_dcign.runs.run import Run, build
 from pyro_dcign.training.optimizers import adam
-from pyro_dcign.runs.run import Run, build, handler_of
-from pyro_dcign.scenes import FactorRange
-from pyro_dcign.training.svi import TypedSVI, load_elbo
+from pyro_dcign.training.svi import TypedSVI
 
 FACTORS = {
     "azimuth": FactorRange(-80, 80),

@@ -24,14 +24,13 @@ import records
 import tables
 from kink import kink
 
-from pyro_dcign.measures import evaluate
-from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters, newest_checkpoint
 from pyro_dcign.cli import main as command
+from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS, configure, settings_of
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.measures.figures.strips import default_run
-from pyro_dcign.runs.run import build, open_run
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.measures import evaluate
+from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters, newest_checkpoint
+from pyro_dcign.runs.run import build, default_run, open_run
 
 TINY = [
     "side=16", "encoder_maps=[4]", "encoder_kernel=3", "decoder_maps=[4,4,1]",

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pyro_dcign.cli.render import parse_sweep
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
-from pyro_dcign.measures.figures.strips import frames, parse_sweep, read_picture, strip, write_pictures
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.files.picture import read_picture
+from pyro_dcign.measures.figures.strips import frames, strip, write_pictures
 
 LIMITS = FactorRange(-80.0, 80.0)
 

@@ -11,8 +11,8 @@ from tiny import TINY, trained
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.errors import InputError
 from pyro_dcign.model.guide import known_guides, load_guide
-from pyro_dcign.training.record import METRICS
 from pyro_dcign.runs.run import Run, build
+from pyro_dcign.training.record import METRICS
 from pyro_dcign.training.signals import Signals
 from pyro_dcign.training.train import Trainer
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.training.schedule import Schedule, paper_ratio, parse_ratio
 from pyro_dcign.errors import InputError
+from pyro_dcign.training.schedule import Schedule, paper_ratio, parse_ratio
 
 FACES = {"azimuth": 30, "elevation": 20, "light": 10, "intrinsic": 40}
 CODE = GraphicsCode({"azimuth": 1, "elevation": 1, "light": 1}, intrinsic=5)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, trained
 
-from pyro_dcign.model.guide import known_guides, posterior_mean
 from pyro_dcign.images import intensities
+from pyro_dcign.model.guide import known_guides
+from pyro_dcign.runs.codes import posterior_mean
 from pyro_dcign.runs.run import build
 from pyro_dcign.training.start import principal_scores, start_at_mean, start_principal
 from pyro_dcign.training.train import Trainer

@@ -6,16 +6,17 @@ from contextlib import nullcontext
 import pyro
 import pytest
 import torch
+from bench import FACTORS, NoiseFeed
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pyro_dcign.training.bench import FACTORS, NoiseFeed
-from pyro_dcign.measures.compare import config_of
 from pyro_dcign.config import PRESETS
+from pyro_dcign.measures.compare import config_of
 from pyro_dcign.model.guide import known_guides, load_guide
-from pyro_dcign.runs.run import Run, build, typed_svi
+from pyro_dcign.runs.run import Run, build
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps
+from pyro_dcign.training.svi import typed_svi
 
 SMALL = dataclasses.replace(PRESETS["small"], device="cpu", precision="float32")
 

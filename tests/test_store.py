@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.manifest import FILE
-from pyro_dcign.datasets.shard import Block, write_shard
+from pyro_dcign.datasets.minibatch import Block, Minibatch
+from pyro_dcign.datasets.shard import write_shard
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Minibatch
-from pyro_dcign.scenes import FactorRange
 
 FACTORS = {"azimuth": FactorRange(-80.0, 80.0), "light": FactorRange(0.0, 360.0, (), 360.0)}
 

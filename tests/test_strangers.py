@@ -19,7 +19,6 @@ from PIL import Image
 from test_fuzzing import READERS, import_all
 from test_store import FACTORS, made
 
-from pyro_dcign.files.untrusted import hdf5
 from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.datasets.readers import KINDS, cars3d
 from pyro_dcign.datasets.readers.pictures import picture
@@ -27,8 +26,8 @@ from pyro_dcign.datasets.readers.torch7 import read_tensor
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.untrusted import MEMORY, parse_json
-from pyro_dcign.measures.figures.strips import read_picture
+from pyro_dcign.files.picture import read_picture
+from pyro_dcign.files.untrusted import MEMORY, hdf5, parse_json
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_obj
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny import TINY, trained
 
-from pyro_dcign.runs.checkpoint import load_parameters, sound_checkpoints
 from pyro_dcign.errors import InputError
-from pyro_dcign.training.record import METRICS
+from pyro_dcign.runs.checkpoint import load_parameters, sound_checkpoints
 from pyro_dcign.runs.run import Run, build
+from pyro_dcign.training.record import METRICS
 from pyro_dcign.training.steps import CapturedSteps
 from pyro_dcign.training.train import Trainer
 

@@ -7,10 +7,10 @@ import torch
 from safetensors import safe_open
 from tiny import TINY
 
-from pyro_dcign.runs.checkpoint import newest_checkpoint
 from pyro_dcign.errors import InputError
-from pyro_dcign.training.resume import random_state
+from pyro_dcign.runs.checkpoint import newest_checkpoint
 from pyro_dcign.runs.run import build
+from pyro_dcign.training.resume import random_state
 from pyro_dcign.training.train import Trainer
 from pyro_dcign.training.trouble import Before, find_trouble
 

@@ -8,13 +8,12 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
-from pyro_dcign.code import GraphicsCode
+from pyro_dcign.code import FactorRange, GraphicsCode
 from pyro_dcign.config import PRESETS
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.model.generative import Model
 from pyro_dcign.model.networks import Decoder
 from pyro_dcign.runs.run import Run
-from pyro_dcign.scenes import FactorRange
 
 SIDE = 16
 SCALE = 40.0  # degrees of one unit of a latent

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from asked import Options, options
 from learning import learning
+from paper import edit_errors, rotations
 
-from pyro_dcign.datasets.plans.census import all_chairs
 from pyro_dcign.datasets.generate import ensure, scene_loader
+from pyro_dcign.datasets.plans.census import all_chairs
 from pyro_dcign.datasets.plans.recipe import counts
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures.figures.of_a_run import readings, reconstructions
-from pyro_dcign.measures.figures.paper import edit_errors, rotations
 from pyro_dcign.scenes.chairs import CHAIRS
 
 ROWS = [

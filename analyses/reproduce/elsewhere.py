@@ -16,15 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where the package is not i
 import click
 import numpy as np
 import torch
+from paper import elsewhere
 from PIL import Image
 from torch import Tensor
 
 from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.measures.figures.of_a_run import save
-from pyro_dcign.measures.figures.paper import elsewhere
-from pyro_dcign.measures.figures.strips import default_run
-from pyro_dcign.runs.run import open_run
+from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.runs.run import default_run, open_run
 
 HERE = Path(__file__).parent
 

@@ -23,18 +23,18 @@ sys.path.insert(0, str(REPOSITORY))  # where the package is not installed
 import click
 import torch
 
-from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_module_file, load_parameters, sound_checkpoints
 from pyro_dcign.config import Config, configure, read_settings, settings_of
 from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set, read_npz
+from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError
+from pyro_dcign.files.disk import write_whole
+from pyro_dcign.measures.calibration import open_calibration
 from pyro_dcign.measures.figures.of_a_run import save
-from pyro_dcign.images import MINIBATCH
-from pyro_dcign.training.record import METRICS
+from pyro_dcign.measures.report import share
+from pyro_dcign.runs.checkpoint import load_module_file, load_parameters, sound_checkpoints
 from pyro_dcign.runs.run import build, open_run, write_run_config
-from pyro_dcign.measures.share import share
+from pyro_dcign.training.record import METRICS
 from pyro_dcign.training.train import Trainer
 
 sys.path.insert(0, str(Path(__file__).parent))

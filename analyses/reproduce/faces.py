@@ -12,12 +12,12 @@ from pathlib import Path
 from asked import Options, options
 from kink import kinks
 from learning import learning
+from paper import manipulations
 
 from pyro_dcign.datasets.generate import ensure_faces
 from pyro_dcign.datasets.plans.recipe import LARGE_TRAIN
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures.figures.of_a_run import editings, readings, reconstructions
-from pyro_dcign.measures.figures.paper import manipulations
 
 ROWS = [
     row_of("faces-paper", shared=True),

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.measures.figures.mosaic import GREY, STYLE, blank, degrees
+from pyro_dcign.code import FactorRange
 from pyro_dcign.measures.intervals import interval, resamples
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.style import GREY, STYLE, blank, degrees
 
 Array = NDArray[np.float64]
 WIDTH = 20.0

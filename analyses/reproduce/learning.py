@@ -7,7 +7,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from pyro_dcign.measures.figures.mosaic import STYLE, blank
+from pyro_dcign.style import STYLE, blank
 
 LAST = 0.2  # share of the steps that counts as the end
 

@@ -20,7 +20,6 @@ COMMANDS = {
     "check": "Say in plain words whether the posterior is right.",
     "compare": "Train guides on the same data, seeds and order: one table.",
     "render": "Re-render a picture under other poses and lights.",
-    "bench": "Time a training step beside what a user could run instead.",
     "doctor": "Show versions and devices, and what a fit here would use.",
 }
 """Each command's one-line help; its function of the same name lives in the module of that name."""

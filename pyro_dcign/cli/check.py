@@ -47,15 +47,15 @@ def check(
 
     import torch
 
-    from pyro_dcign.posterior.data import arviz_bridge
-    from pyro_dcign.posterior.check import Effort, measure
-    from pyro_dcign.runs.checkpoint import load_parameters
     from pyro_dcign.cli.evaluate import images_of
+    from pyro_dcign.posterior import arviz_bridge
+    from pyro_dcign.posterior.check import Effort, measure
+    from pyro_dcign.posterior.data import FILE, posterior_data
     from pyro_dcign.posterior.figures import write_check_figures
     from pyro_dcign.posterior.findings import page
-    from pyro_dcign.posterior.data import FILE, posterior_data
-    from pyro_dcign.runs.run import open_run
     from pyro_dcign.posterior.verdicts import judge
+    from pyro_dcign.runs.checkpoint import load_parameters
+    from pyro_dcign.runs.run import open_run
 
     opened = open_run(run, device=device, trusted=guide)
     load_parameters(opened)

@@ -62,6 +62,11 @@ def compare(
     """
     import json
 
+    from pyro_dcign.config import configure, read_settings
+    from pyro_dcign.datasets.generate import ensure_faces
+    from pyro_dcign.datasets.labelled import evaluation_set
+    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.files.disk import write_whole
     from pyro_dcign.measures.compare import (
         GUIDES,
         as_csv,
@@ -70,13 +75,8 @@ def compare(
         measure_run,
         summarise,
     )
-    from pyro_dcign.config import configure, read_settings
-    from pyro_dcign.datasets.generate import ensure_faces
-    from pyro_dcign.datasets.labelled import evaluation_set
-    from pyro_dcign.datasets.store import Store
-    from pyro_dcign.files.disk import write_whole
-    from pyro_dcign.measures.figures.of_a_run import save
     from pyro_dcign.measures.figures.comparison import comparison
+    from pyro_dcign.measures.figures.of_a_run import save
 
     def say(text: str) -> None:
         click.echo(text, err=True)

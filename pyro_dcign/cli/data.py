@@ -85,8 +85,8 @@ def make(
     The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
     the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
-    from pyro_dcign.datasets.plans.census import all_chairs
     from pyro_dcign.datasets.generate import ensure, scene_loader
+    from pyro_dcign.datasets.plans.census import all_chairs
     from pyro_dcign.datasets.plans.recipe import Recipe, counts
     from pyro_dcign.scenes.chairs import CHAIRS
 

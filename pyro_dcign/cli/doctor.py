@@ -21,8 +21,8 @@ def doctor(as_json: bool) -> None:
     from pyro_dcign import __version__
     from pyro_dcign.cli.fit import default_preset
     from pyro_dcign.config import PRESETS
+    from pyro_dcign.machine import device_of, precision_of
     from pyro_dcign.model.guide import known_guides
-    from pyro_dcign.runs.run import device_of, precision_of
 
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
@@ -31,7 +31,7 @@ def doctor(as_json: bool) -> None:
         except PackageNotFoundError:
             versions[package] = None
     preset = default_preset()
-    device = device_of(PRESETS[preset])
+    device = device_of(PRESETS[preset].device)
     found = {
         "pyro_dcign": __version__,
         "python": platform.python_version(),
@@ -43,7 +43,9 @@ def doctor(as_json: bool) -> None:
         "would_use": {
             "preset": preset,
             "device": device.type,
-            "precision": str(precision_of(PRESETS[preset], device)).removeprefix("torch."),
+            "precision": str(precision_of(PRESETS[preset].precision, device)).removeprefix(
+                "torch."
+            ),
         },
     }
     if as_json:

@@ -62,10 +62,10 @@ def evaluate(
     import json
 
     from pyro_dcign.measures.calibration import open_calibration
-    from pyro_dcign.runs.checkpoint import best_checkpoint, load_parameters
     from pyro_dcign.measures.evaluate import evaluate as measure
-    from pyro_dcign.runs.run import open_run
     from pyro_dcign.measures.table import table
+    from pyro_dcign.runs.checkpoint import best_checkpoint, load_parameters
+    from pyro_dcign.runs.run import open_run
 
     opened = open_run(run, device=device, trusted=guide)
     load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import click
 
 from pyro_dcign.config import CHOICES, PRESETS, Config, configure, read_settings
-from pyro_dcign.files.disk import LOCK, locked
 from pyro_dcign.errors import InputError
+from pyro_dcign.files.disk import LOCK, locked
 
 if TYPE_CHECKING:
     from pyro_dcign.datasets.store import Store
+    from pyro_dcign.runs.run import Run
     from pyro_dcign.training.processes import Processes
     from pyro_dcign.training.record import Record
-    from pyro_dcign.runs.run import Run
     from pyro_dcign.training.train import Trainer
 
 LARGE_BYTES = 15e9
@@ -75,8 +75,8 @@ def fit(
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
     given = {key: value for key, value in flags.items() if value is not None}
-    from pyro_dcign.training.processes import is_first, leave
     from pyro_dcign.runs.run import write_run_config
+    from pyro_dcign.training.processes import is_first, leave
     from pyro_dcign.training.signals import Signals
     from pyro_dcign.training.train import Trainer
 
@@ -141,10 +141,11 @@ def _refuse_taken(folder: Path) -> None:
 
 
 def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
+    from pyro_dcign.machine import device_of
+    from pyro_dcign.runs.run import build, code_of
     from pyro_dcign.training.processes import join
-    from pyro_dcign.runs.run import build, code_of, device_of
 
-    device = device_of(config)
+    device = device_of(config.device)
     processes = join(device)
     if not processes.first:
         processes.wait()  # for the first one's data
@@ -168,9 +169,9 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
 
 def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
     from pyro_dcign.datasets.store import Store
+    from pyro_dcign.runs.run import open_run
     from pyro_dcign.training.processes import join, take_own_gpu
     from pyro_dcign.training.resume import MAY_CHANGE
-    from pyro_dcign.runs.run import open_run
 
     take_own_gpu()
     run = open_run(folder, trusted=[given.get("guide", "")])

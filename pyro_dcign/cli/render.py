@@ -1,10 +1,16 @@
 """``pyro-dcign render``: new views of a picture."""
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pyro_dcign.cli import options
+from pyro_dcign.errors import InputError
+
+if TYPE_CHECKING:  # --help must not load torch
+    from pyro_dcign.code import FactorRange
 
 
 @click.command()
@@ -45,20 +51,14 @@ def render(
     """
     import torch
 
+    from pyro_dcign.files.picture import read_picture
+    from pyro_dcign.images import intensities
     from pyro_dcign.measures.calibration import open_calibration
+    from pyro_dcign.measures.figures.pictures import sweep, sweep_values
+    from pyro_dcign.measures.figures.strips import frames, strip, write_pictures
     from pyro_dcign.runs.checkpoint import load_parameters
     from pyro_dcign.runs.codes import decode, encode
-    from pyro_dcign.measures.figures.pictures import sweep, sweep_values
-    from pyro_dcign.images import intensities
-    from pyro_dcign.measures.figures.strips import (
-        default_run,
-        frames,
-        parse_sweep,
-        read_picture,
-        strip,
-        write_pictures,
-    )
-    from pyro_dcign.runs.run import open_run
+    from pyro_dcign.runs.run import default_run, open_run
 
     out = out or Path(f"{image.stem}-views.png")
     if out.suffix.lower() not in (".png", ".gif"):
@@ -99,3 +99,38 @@ def render(
         pictures = [strip(original, decode(opened, encode(opened, pixels.unsqueeze(0))), views)]
     write_pictures(pictures, out)
     click.echo(f"{out}")
+
+
+MAX_VIEWS = 64
+
+
+def parse_sweep(text: str, factor: str, limits: "FactorRange") -> list[float]:
+    """Values of ``START:STOP:COUNT`` or of a list with commas, in degrees for angles.
+
+    Raises:
+        InputError: Not of that form, more than 64 values, or values that were not trained on.
+    """
+    import numpy as np
+
+    try:
+        if ":" in text:
+            start, stop, count = text.split(":")
+            if not 1 <= int(count) <= MAX_VIEWS:
+                raise ValueError
+            values = [float(v) for v in np.linspace(float(start), float(stop), int(count))]
+        else:
+            values = [float(part) for part in text.split(",")]
+        if len(values) > MAX_VIEWS or not all(math.isfinite(v) for v in values):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{factor} is START:STOP:COUNT or V,V,… with 1 to {MAX_VIEWS} numbers, got {text!r}; "
+            "write e.g. -60:60:9"
+        ) from None
+    outside = [v for v in values if not limits.low - 1e-6 <= v <= limits.high + 1e-6]
+    if outside and not limits.period:
+        raise InputError(
+            f"{factor} was trained from {limits.low:g} to {limits.high:g}, got {outside[0]:g}; "
+            "stay inside"
+        )
+    return values

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import SPLITS
-from pyro_dcign.datasets.shard import Block
+from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.scenes import FactorRange
 
 
 @dataclass(frozen=True)

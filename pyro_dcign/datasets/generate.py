@@ -12,10 +12,8 @@ import torch
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import FILE, SPLITS, Manifest
+from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.plans.plan import Plans, render
-from pyro_dcign.datasets.plans.rendering import CHUNK, SCENES, plans
-from pyro_dcign.datasets.pool import Blocks, Chunk, alone, cores, together
-from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.plans.recipe import (
     SMALL_INTRINSIC,
     SMALL_TEST,
@@ -25,12 +23,15 @@ from pyro_dcign.datasets.plans.recipe import (
     check_space,
     counts,
 )
-from pyro_dcign.datasets.shard import Block, shard_length
+from pyro_dcign.datasets.plans.rendering import CHUNK, SCENES, plans
+from pyro_dcign.datasets.pool import Blocks, Chunk, alone, cores, together
+from pyro_dcign.datasets.progress import Progress
+from pyro_dcign.datasets.shard import shard_length
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, check_vacant
-from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import Scene, load_scene
+from pyro_dcign.files.disk import write_whole
+from pyro_dcign.scenes.scene import Scene, load_scene
 
 
 def make(

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.files.npz import Array, archive
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.manifest import (
     MAX_FACTORS,
     MAX_IMAGES,
@@ -19,12 +19,11 @@ from pyro_dcign.datasets.manifest import (
     MAX_VALUE,
     check_factor_names,
 )
-from pyro_dcign.datasets.resize import resized
-from pyro_dcign.datasets.shard import Block
+from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError, refuse
-from pyro_dcign.images import Pixels
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.files.npz import Array, archive
+from pyro_dcign.images import Pixels, resized
 
 TOLERANCE = 1e-3
 """Factors that differ by no more count as equal."""

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.files.untrusted import content, parse_json
-from pyro_dcign.scenes import FactorRange
 
 FORMAT = "pyro-dcign store"
 VERSION = 1

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from pyro_dcign.datasets.shard import Block
+from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes import Scene
+from pyro_dcign.scenes.scene import Scene
 
 Chunk = tuple[str, str, tuple[int, ...]]
 """Split, type and numbers of the minibatches of one call of the renderer."""

@@ -3,35 +3,20 @@
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jaxtyping import Float32, Int64, UInt8
 from safetensors.torch import save
-from torch import Tensor
 
 from pyro_dcign.datasets.manifest import Shard
-from pyro_dcign.files.disk import write_whole
+from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.errors import InputError, plain
+from pyro_dcign.files.disk import write_whole
 from pyro_dcign.files.untrusted import parse_json
 
 SHARD_BYTES = 32 * 2**20
 SHARD_MINIBATCHES = 64
 _MAX_HEADER = 65536
 _SIZES = {"U8": 1, "F32": 4, "I64": 8}
-
-
-class Block(NamedTuple):
-    """Minibatches of one type, stacked.
-
-    Attributes:
-        pixels: 8-bit grey images, (M, n, H, W).
-        factors: True extrinsic factors, (M, n, F), in the order of the code; degrees for angles.
-        identity: Who is shown, (M, n).
-    """
-
-    pixels: UInt8[Tensor, "minibatches images height width"]
-    factors: Float32[Tensor, "minibatches images factors"]
-    identity: Int64[Tensor, "minibatches images"]
 
 
 def shard_length(side: int, size: int) -> int:
@@ -45,12 +30,6 @@ def write_shard(path: Path, varying: str, block: Block) -> Shard:
     write_whole(path, data)
     digest = hashlib.sha256(data).hexdigest()
     return Shard(path.name, varying, len(block.pixels), digest, len(data))
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_header(path: Path, shard: Shard, *, side: int, size: int, factors: int) -> None:

@@ -6,10 +6,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from pyro_dcign.code import INTRINSIC
+from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.files.disk import whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Minibatch
+from pyro_dcign.files.disk import whole
 
 _GAP, _LINE = 4, 14
 

@@ -9,13 +9,13 @@ from jaxtyping import Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pyro_dcign.code import GraphicsCode
+from pyro_dcign.code import FactorRange, GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
+from pyro_dcign.datasets.minibatch import Block, Minibatch
 from pyro_dcign.datasets.plans.rendering import Rendering, is_planned, renderings
-from pyro_dcign.datasets.shard import Block, check_header, digest
+from pyro_dcign.datasets.shard import check_header
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Minibatch
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.files.disk import digest
 
 
 @final

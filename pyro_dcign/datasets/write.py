@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import (
     FILE,
     MAX_FACTORS,
@@ -24,12 +24,11 @@ from pyro_dcign.datasets.manifest import (
     Shard,
     check_factor_names,
 )
-from pyro_dcign.datasets.shard import Block, check_header, digest, shard_length, write_shard
+from pyro_dcign.datasets.minibatch import Block, Minibatch
+from pyro_dcign.datasets.shard import check_header, shard_length, write_shard
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Minibatch
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.files.disk import digest, write_whole
 
 if importlib.util.find_spec("fcntl"):
     import fcntl

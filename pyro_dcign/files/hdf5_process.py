@@ -1,4 +1,4 @@
-"""The process that reads an HDF5 file for :mod:`pyro_dcign.files.hdf5`; run as a script, by its path.
+"""The process that reads an HDF5 file for :mod:`pyro_dcign.files.hdf5`; a script run by its path.
 
 It is told a file and names of datasets, and answers each line of its input on its output: first the
 shapes and types, then for each request ``[number, [start, stop], ...]`` the bytes of that part. It

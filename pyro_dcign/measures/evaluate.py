@@ -9,14 +9,14 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
+from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.errors import InputError
+from pyro_dcign.images import Images, intensities
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import Calibration
-from pyro_dcign.runs.codes import Codes, decode, draw, encode
-from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.measures.disentanglement import columns, disentanglement
-from pyro_dcign.errors import InputError
 from pyro_dcign.measures.intervals import Array, Interval, interval, resamples
-from pyro_dcign.images import Images, intensities
+from pyro_dcign.runs.codes import Codes, decode, draw, encode
 from pyro_dcign.runs.run import Run
 
 IMAGES = 2500
@@ -41,7 +41,8 @@ def evaluate(
         ``mse``, ``elbo`` (nats an image), ``active_units``; for each extrinsic factor in
         ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``leakage``,
         ``leakage_means``, ``rerender_mse``, ``rerender_ratio``, ``no_edit_mse`` and ``pairs``; then
-        the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and ``identities``.
+        the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and
+        ``identities``.
 
     Raises:
         InputError: No images.

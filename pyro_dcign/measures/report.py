@@ -1,21 +1,27 @@
 """What a finished run leaves behind: calibration, measures, figures and a model card."""
 
+import dataclasses
 import json
 import platform
+import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from pyro_dcign import __version__
-from pyro_dcign.measures.calibration import calibrate, write_calibration
 from pyro_dcign.config import settings_of
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.errors import InputError
 from pyro_dcign.files.disk import write_whole
+from pyro_dcign.measures.calibration import FILE, calibrate, write_calibration
 from pyro_dcign.measures.evaluate import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
-from pyro_dcign.runs.run import Run
 from pyro_dcign.measures.table import table
+from pyro_dcign.runs.checkpoint import PARAMETERS
+from pyro_dcign.runs.run import Run, write_run_config
 
 MEASURES = "measures.json"
 CARD = "MODEL_CARD.md"
@@ -63,3 +69,33 @@ It has seen rendered images only, on one ground colour and inside the ranges abo
 it makes the nearest thing that it knows. It is no face recogniser, and an edited photograph of a
 person is the network's guess, not a likeness.
 """
+
+
+def share(
+    run: Run, store: Store, measures: dict[str, Any], out: Path, *, made_by: str = ""
+) -> Path:
+    """Write what others need to use a run: no optimiser, no path of this machine.
+
+    Args:
+        run: With trained networks, calibrated.
+        store: Whose recipe the card names.
+        measures: From :func:`pyro_dcign.measures.evaluate.evaluate`.
+        out: The new folder; ``--run`` of evaluate and render takes it.
+        made_by: The command that makes it again.
+
+    Raises:
+        InputError: A run that was not calibrated.
+    """
+    if not (run.folder / FILE).is_file():
+        raise InputError(f"{run.folder} is to hold {FILE}, but has none; evaluate the run first")
+    config = dataclasses.replace(run.config, data="", device="auto")
+    shared = dataclasses.replace(run, folder=out, config=config)
+    write_run_config(shared)
+    state = {k: v.half().contiguous() for k, v in run.modules.state_dict().items()}
+    save_file(state, out / PARAMETERS)
+    shutil.copyfile(run.folder / FILE, out / FILE)
+    text = json.dumps(measures, indent=1, allow_nan=False) + "\n"
+    (out / MEASURES).write_text(text, encoding="utf-8")
+    card = model_card(shared, store, measures, made_by=made_by)
+    (out / CARD).write_text(card, encoding="utf-8")
+    return out

@@ -6,21 +6,18 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float
-from pyro.distributions import TransformedDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import kl_divergence
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.model.diagonal import Diagonal, Share
 from pyro_dcign.errors import InputError
-from pyro_dcign.model.kernels import usable
+from pyro_dcign.machine import usable
+from pyro_dcign.model.diagonal import Diagonal, Share
+from pyro_dcign.model.sites import Active, Around, active_at, loc_scale
 
 Target = Literal["mean", "first"]
 """Held at the minibatch mean (paper) or at the first image's value (released code)."""
-
-Active = Bool[Tensor, "*groups factors"]
-"""Which factor varies in a minibatch, for one minibatch or several in a row."""
 
 
 class _MeanPull(torch.autograd.Function):
@@ -76,11 +73,6 @@ def clamp(
     return held
 
 
-def active_at(code: GraphicsCode, active: Active, site: str) -> Bool[Tensor, "groups 1"]:
-    """In which minibatches the factor of a site varies."""
-    return active[..., code.index(site)].reshape(-1, 1)
-
-
 def _clamp_rows(z: Tensor, mask: Bool[Tensor, "groups _"], **options: Any) -> Tensor:
     """Clamp each of several minibatches in a row."""
     groups = z.unflatten(0, (len(mask), -1))
@@ -103,44 +95,6 @@ def clamp_both(
     from pyro_dcign.model.kernels.pull import clamp_both as fused  # noqa: PLC0415
 
     return fused(loc, scale, mask.expand(-1, loc.shape[1]), strength=strength, first=to == "first")
-
-
-def loc_scale(fn: Any) -> tuple[Any, int] | None:
-    """The location-scale distribution of a site and its number of event dimensions.
-
-    None where a location and a scale do not give the distribution.
-    """
-    event = 0
-    while hasattr(fn, "reinterpreted_batch_ndims"):
-        event += fn.reinterpreted_batch_ndims
-        fn = fn.base_dist
-    constraints = getattr(fn, "arg_constraints", {})
-    if isinstance(fn, TransformedDistribution) or not {"loc", "scale"} <= set(constraints):
-        return None
-    return fn, event
-
-
-class Around(dist.TorchDistribution):  # type: ignore[misc]
-    """A site's distribution within another, which changes what becomes of its draws."""
-
-    def __init__(self, fn: Any) -> None:
-        self.fn = fn
-        super().__init__(fn.batch_shape, fn.event_shape, validate_args=False)
-
-    @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
-        """As of the distribution within."""
-        return bool(self.fn.has_rsample)
-
-    @property
-    def support(self) -> Any:
-        """As of the distribution within."""
-        return self.fn.support
-
-    def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """As of the distribution within."""
-        drawn: Tensor = self.fn.rsample(sample_shape)
-        return drawn
 
 
 class _HeldDraw(Around):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.model.kernels import usable
+from pyro_dcign.machine import usable
 
 Made = TypeVar("Made")
 Codes = Float[Tensor, "images latents"]

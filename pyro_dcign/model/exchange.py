@@ -9,9 +9,9 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pyro_dcign.model.clamp import Active, Around, active_at, loc_scale
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.model.diagonal import Diagonal, Share
+from pyro_dcign.model.sites import Active, Around, active_at, loc_scale
 
 
 def donors(
@@ -83,7 +83,8 @@ class Exchange(Messenger):
     the mean pull's gradient is not. It trains the edit that a user makes: one image's intrinsic
     code under another's pose.
 
-    Around a guide only, as :class:`~pyro_dcign.model.clamp.Clamp`: ``Exchange(code, active)(guide)``.
+    Around a guide only, as :class:`~pyro_dcign.model.clamp.Clamp`:
+    ``Exchange(code, active)(guide)``.
 
     With ``agreement`` the bound is lowered by that many times KL(q(z_rest | x_i) | q(z_rest |
     x_π(i))), nats by which two images of a minibatch disagree on what they share: zero only where

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_dcign.machine import usable
 from pyro_dcign.model.diagonal import Diagonal, Share, Standard, draw, noise_like
-from pyro_dcign.model.kernels import usable
 
 
 class Drawn:
@@ -71,8 +71,8 @@ class _Bernoulli(dist.Independent):  # type: ignore[misc]
 class Fused(Messenger):
     """The same distributions and values, in a few operations instead of dozens.
 
-    The sites of a :class:`~pyro_dcign.model.diagonal.Diagonal` are drawn at once. On a GPU, a Normal
-    over an image's latents and a Bernoulli over its pixels, given by logits, get a fused log
+    The sites of a :class:`~pyro_dcign.model.diagonal.Diagonal` are drawn at once. On a GPU, a
+    Normal over an image's latents and a Bernoulli over its pixels, given by logits, get a fused log
     density. Every other site passes. It stands outside the clamp:
     ``Fused()(Clamp(code, active)(guide))``.
     """

@@ -1,8 +1,5 @@
 """The generative model p(z) p(x | z) as a Pyro program."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pyro
 import pyro.distributions as dist
 import torch
@@ -10,47 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode, Latents
-from pyro_dcign.model.diagonal import Standard
-from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
+from pyro_dcign.model.diagonal import Standard
+from pyro_dcign.model.likelihoods import load_likelihood
 from pyro_dcign.model.networks import Decoder
-
-Likelihood = Callable[[Tensor], Any]
-"""Image logits to a distribution over each pixel's intensity in [0, 1]."""
-
-
-def _bernoulli(logits: Tensor) -> Any:
-    # Grey values are no Bernoulli outcomes, so validation must stay off: this is the paper's
-    # binary cross-entropy on intensities.
-    return dist.Bernoulli(logits=logits, validate_args=False)
-
-
-def _continuous_bernoulli(logits: Tensor) -> Any:
-    return dist.ContinuousBernoulli(logits=logits, validate_args=False)
-
-
-def _normal(scale: float) -> Likelihood:
-    def likelihood(logits: Tensor) -> Any:
-        scales = torch.full_like(logits, scale)
-        return dist.Normal(logits.sigmoid(), scales, validate_args=False)
-
-    return likelihood
-
-
-def load_likelihood(name: str, pixel_scale: float) -> Likelihood:
-    """The likelihood of that name; the normal one's standard deviation of a pixel.
-
-    Raises:
-        InputError: An unknown name.
-    """
-    found: dict[str, Likelihood] = {
-        "bernoulli": _bernoulli,
-        "continuous_bernoulli": _continuous_bernoulli,
-        "normal": _normal(pixel_scale),
-    }
-    if name not in found:
-        raise InputError(f"likelihood is one of {', '.join(found)}, got {name!r}; choose one")
-    return found[name]
 
 
 class Model(nn.Module):

@@ -7,13 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-from jaxtyping import Bool, Float
-from pyro import poutine
-from pyro.poutine.messenger import Messenger
-from torch import Tensor
-
-from pyro_dcign.code import GraphicsCode, Latents
+from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
 from pyro_dcign.model.networks import Encoder
@@ -86,58 +80,3 @@ def _load_file(path: Path) -> Any:
             del sys.modules[alias]
             raise
     return sys.modules[alias]
-
-
-class InGroups(Messenger):
-    """A handler that tells a guide how its images form minibatches, while it runs.
-
-    It sets the guide's attribute ``groups`` to which factor varies in each minibatch (a tensor,
-    as for :class:`~pyro_dcign.model.clamp.Clamp`) and back to None, and touches no site.
-    """
-
-    def __init__(self, guide: Any, groups: Bool[Tensor, "*groups factors"]) -> None:
-        super().__init__()
-        self.guide, self.groups = guide, groups
-
-    def __enter__(self) -> Any:
-        self.guide.groups = self.groups
-        return super().__enter__()
-
-    def __exit__(self, *exception: Any) -> Any:
-        self.guide.groups = None
-        return super().__exit__(*exception)
-
-
-class AtMean(Messenger):
-    """Replace each draw of a graphics code's site by the mean of its distribution.
-
-    Where a site's parameters depend on earlier sites, those are at their means as well.
-    A distribution whose mean is unknown (a flow) gives the mean of 64 reparametrised draws.
-    """
-
-    def __init__(self, code: GraphicsCode) -> None:
-        super().__init__()
-        self.code = code
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.code.factors and not msg["is_observed"]:
-            try:
-                msg["value"] = msg["fn"].mean
-            except NotImplementedError:
-                msg["value"] = msg["fn"].rsample((64,)).mean(0)
-            msg["done"] = True
-
-
-@torch.no_grad()
-def posterior_draw(guide: Guide, images: Images, code: GraphicsCode) -> Latents:
-    """One draw of the code of each image: (images, latents)."""
-    nodes: Any = poutine.trace(guide).get_trace(images).nodes
-    return code.join({name: nodes[name]["value"] for name in code.factors})
-
-
-@torch.no_grad()
-def posterior_mean(
-    guide: Guide, images: Images, code: GraphicsCode
-) -> Float[Tensor, "images latents"]:
-    """The posterior mean of the code of each image, the code used by every measure."""
-    return posterior_draw(AtMean(code)(guide), images, code)

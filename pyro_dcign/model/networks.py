@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.code import Latents
-from pyro_dcign.model.kernels import compute_dtype, usable
 from pyro_dcign.images import Images
+from pyro_dcign.machine import compute_dtype, usable
 
 
 class Encoder(nn.Module):

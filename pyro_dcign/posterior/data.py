@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyro_dcign.posterior.data import arviz_bridge
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.runs.codes import batch_size, undisturbed
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.errors import InputError
+from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.importance import importance
+from pyro_dcign.runs.codes import batch_size, undisturbed
 from pyro_dcign.runs.run import Run
 
 FILE = "posterior.nc"

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from scipy.stats import norm  # type: ignore[attr-defined]
 
-from pyro_dcign.posterior.data import arviz_bridge
+from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.ecdf import uniformity
-from pyro_dcign.measures.figures.mosaic import GREY, INK, STYLE, blank, palette, save
 from pyro_dcign.posterior.findings import Findings
 from pyro_dcign.posterior.verdicts import FALSE_ALARMS
+from pyro_dcign.style import GREY, INK, STYLE, blank, palette, save
 
 LIMIT = "#b2182b"
 TICKS = (-1, 0, 1, 3, 10, 30)

@@ -11,14 +11,11 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from pyro_dcign.posterior.arviz_bridge import Array
 from pyro_dcign.code import INTRINSIC, GraphicsCode, Latents
-from pyro_dcign.runs.codes import batch_size, undisturbed
-from pyro_dcign.model.guide import posterior_mean
 from pyro_dcign.images import Images, Pixels, intensities
+from pyro_dcign.posterior.arviz_bridge import Array
+from pyro_dcign.runs.codes import IMAGES_AT_ONCE, batch_size, posterior_mean, undisturbed
 from pyro_dcign.runs.run import Run
-
-IMAGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -96,14 +93,6 @@ def _draw(
         likelihood.append(scored["image"]["log_prob"])
         prior.append(_densities(scored, names))
     return codes, torch.cat(likelihood), torch.cat(prior), _densities(nodes, names)
-
-
-def draw_codes(run: Run, images: Images, draws: int) -> Float[Tensor, "draws images latents"]:
-    """Draws of each image's code from the guide as it is; the caller keeps the generators."""
-    with pyro.plate("draws", draws, dim=-2):
-        nodes: Any = poutine.trace(run.guide).get_trace(images).nodes
-    codes: Tensor = run.code.join({name: nodes[name]["value"] for name in run.code.factors})
-    return codes.detach()
 
 
 def importance(

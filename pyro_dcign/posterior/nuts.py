@@ -5,9 +5,8 @@ from jaxtyping import Float
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
-from pyro_dcign.runs.codes import undisturbed
-from pyro_dcign.posterior.importance import draw_codes
 from pyro_dcign.images import Pixels, intensities
+from pyro_dcign.runs.codes import draw_codes, undisturbed
 from pyro_dcign.runs.run import Run
 
 Chains = Float[Tensor, "chains draws latents"]

@@ -5,10 +5,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_dcign.posterior.arviz_bridge import Array, loo_pit
-from pyro_dcign.runs.codes import undisturbed
-from pyro_dcign.posterior.importance import IMAGES_AT_ONCE, draw_codes
 from pyro_dcign.images import Pixels, intensities
+from pyro_dcign.posterior.arviz_bridge import Array, loo_pit
+from pyro_dcign.runs.codes import IMAGES_AT_ONCE, draw_codes, undisturbed
 from pyro_dcign.runs.run import Run
 
 REFUSED = {

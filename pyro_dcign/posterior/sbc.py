@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.runs.codes import batch_size, undisturbed
-from pyro_dcign.posterior.importance import IMAGES_AT_ONCE, draw_codes
+from pyro_dcign.runs.codes import IMAGES_AT_ONCE, batch_size, draw_codes, undisturbed
 from pyro_dcign.runs.run import Run
 
 REFUSED = {

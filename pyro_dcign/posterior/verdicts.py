@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pyro_dcign.posterior.data import arviz_bridge
+from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.ecdf import uniformity
 from pyro_dcign.posterior.findings import Findings, Verdict
 

@@ -4,17 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pyro
 import torch
 from jaxtyping import Float
+from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.errors import InputError
-from pyro_dcign.model.guide import posterior_mean
-from pyro_dcign.heap import kept_heap
 from pyro_dcign.images import Images, Pixels, intensities
+from pyro_dcign.machine import kept_heap
+from pyro_dcign.model.elbo import unclamped_losses
+from pyro_dcign.model.guide import Guide
 from pyro_dcign.runs.run import Run
-from pyro_dcign.training.svi import unclamped_losses
 
 Codes = Float[Tensor, "images latents"]
 
@@ -103,3 +106,49 @@ def draw(
             codes.append(run.code.join(drawn.values))
     reconstruction, kl = (torch.cat(terms).cpu() for terms in zip(*losses, strict=True))
     return torch.cat(codes), reconstruction, kl
+
+
+class AtMean(Messenger):
+    """Replace each draw of a graphics code's site by the mean of its distribution.
+
+    Where a site's parameters depend on earlier sites, those are at their means as well.
+    A distribution whose mean is unknown (a flow) gives the mean of 64 reparametrised draws.
+    """
+
+    def __init__(self, code: GraphicsCode) -> None:
+        super().__init__()
+        self.code = code
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.code.factors and not msg["is_observed"]:
+            try:
+                msg["value"] = msg["fn"].mean
+            except NotImplementedError:
+                msg["value"] = msg["fn"].rsample((64,)).mean(0)
+            msg["done"] = True
+
+
+@torch.no_grad()
+def posterior_draw(guide: Guide, images: Images, code: GraphicsCode) -> Latents:
+    """One draw of the code of each image: (images, latents)."""
+    nodes: Any = poutine.trace(guide).get_trace(images).nodes
+    return code.join({name: nodes[name]["value"] for name in code.factors})
+
+
+@torch.no_grad()
+def posterior_mean(
+    guide: Guide, images: Images, code: GraphicsCode
+) -> Float[Tensor, "images latents"]:
+    """The posterior mean of the code of each image, the code used by every measure."""
+    return posterior_draw(AtMean(code)(guide), images, code)
+
+
+IMAGES_AT_ONCE = 8
+
+
+def draw_codes(run: Run, images: Images, draws: int) -> Float[Tensor, "draws images latents"]:
+    """Draws of each image's code from the guide as it is; the caller keeps the generators."""
+    with pyro.plate("draws", draws, dim=-2):
+        nodes: Any = poutine.trace(run.guide).get_trace(images).nodes
+    codes: Tensor = run.code.join({name: nodes[name]["value"] for name in run.code.factors})
+    return codes.detach()

@@ -2,9 +2,8 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +11,18 @@ import tomli_w
 import torch
 from torch import nn
 
-from pyro_dcign.model.clamp import Clamp
-from pyro_dcign.code import GraphicsCode
+from pyro_dcign.code import FactorRange, GraphicsCode
 from pyro_dcign.config import Config, completed, configure, settings_of
-from pyro_dcign.files.disk import write_whole
 from pyro_dcign.errors import InputError
-from pyro_dcign.model.exchange import Exchange
-from pyro_dcign.model.guide import InGroups, known_guides, load_guide
+from pyro_dcign.files.disk import write_whole
+from pyro_dcign.machine import device_of
 from pyro_dcign.model.generative import Model
+from pyro_dcign.model.guide import known_guides, load_guide
 from pyro_dcign.model.networks import Decoder, Encoder
-from pyro_dcign.training.optimizers import load_optimizer
-from pyro_dcign.scenes import FactorRange
-from pyro_dcign.training.svi import Handler, TypedSVI, load_elbo
 
 CONFIG = "config.toml"
 MAX_PARAMETERS = 10**9
 """A config may come from a stranger: one that asks for more is refused before it gets memory."""
-
-
-def device_of(config: Config) -> torch.device:
-    """The device that a configuration asks for; ``auto`` is a GPU where there is one.
-
-    Raises:
-        InputError: A GPU is asked for and none is there.
-    """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is cuda, but PyTorch finds no GPU here; use --device auto or cpu")
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
-
-
-def precision_of(config: Config, device: torch.device) -> torch.dtype:
-    """The precision of the convolutions; ``auto`` is bfloat16 where the hardware multiplies it."""
-    if config.precision == "auto":
-        native = (
-            torch.cuda.is_bf16_supported(including_emulation=False)
-            if device.type == "cuda"
-            else torch.cpu._is_avx512_bf16_supported()
-        )
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if config.precision == "bf16" else torch.float32
 
 
 def code_of(config: Config, factors: Mapping[str, FactorRange]) -> GraphicsCode:
@@ -69,22 +39,6 @@ def code_of(config: Config, factors: Mapping[str, FactorRange]) -> GraphicsCode:
             f"{config.latents}; raise --latents"
         )
     return GraphicsCode(sizes, intrinsic)
-
-
-def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler | None:
-    """What wraps the guide in a training step, or None for an entangled code.
-
-    A guide with weak supervision of its own (``groups``) takes the clamp's place.
-    """
-    if config.clamp == "none":
-        return None
-    if hasattr(guide, "groups"):
-        return partial(InGroups, guide)
-    if config.clamp == "exchange":
-        return partial(Exchange, code, agreement=config.agreement)
-    options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
-    options["keep_kl"] = config.kl_gradient == "kept"
-    return partial(Clamp, code, strength=config.strength, **options)
 
 
 @dataclass(frozen=True)
@@ -150,7 +104,7 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
     Raises:
         InputError: A setting that the networks, the guide or this machine cannot meet.
     """
-    device = device_of(config)
+    device = device_of(config.device)
     code = code_of(config, factors)
     guide_class = load_guide(config.guide)
     _refuse_giants(config, code)
@@ -175,29 +129,6 @@ def write_run_config(run: Run) -> None:
     text = tomli_w.dumps({**settings_of(run.config), "factors": ranges})
     run.folder.mkdir(parents=True, exist_ok=True)
     write_whole(run.folder / CONFIG, text)
-
-
-def typed_svi(
-    run: Run, *, reduce: Callable[[Iterable[nn.Parameter]], None] | None = None
-) -> TypedSVI:
-    """What a run trains with; ``reduce`` as in :class:`TypedSVI`."""
-    config = run.config
-    optimizer = load_optimizer(
-        config.optimizer,
-        run.modules,
-        learning_rate=config.learning_rate,
-        capturable=run.device.type == "cuda",
-    )
-    return TypedSVI(
-        run.model,
-        run.guide,
-        optimizer,
-        elbo=load_elbo(config.elbo, num_particles=config.num_particles, kl_weight=config.kl_weight),
-        handler=handler_of(config, run.code, run.guide),
-        precision=precision_of(config, run.device),
-        tf32=config.precision == "tf32",
-        reduce=reduce,
-    )
 
 
 def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] = ()) -> Run:
@@ -246,3 +177,8 @@ def _factor_range(name: str, found: Any) -> FactorRange:
     if numbers[0] > numbers[1] or (period is not None and period <= 0):
         raise ValueError(f"factor {name!r} has to have low up to high, and a positive period")
     return FactorRange(numbers[0], numbers[1], tuple(numbers[2:]), period)
+
+
+def default_run() -> Path:
+    """The network that ships with the package: heads at 64 pixels, see its model card."""
+    return Path(__file__).with_name("pretrained") / "faces-small"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from pyro_dcign.errors import need_file, optional, refuse
+from pyro_dcign.errors import need_file, refuse
 from pyro_dcign.files.hdf5 import datasets
 from pyro_dcign.files.matlab import variables
 from pyro_dcign.scenes.morphable import (
@@ -110,7 +110,6 @@ def _read_2009(path: Path) -> tuple[_Part, _Part, Any]:
 
 def _read_2017(path: Path) -> tuple[_Part, _Part, Any]:
     """HDF5 (statismo): variances, colour 0 to 1, triangles from 0 in columns."""
-    optional("h5py", "a Basel 2017 or 2019 model's .h5")
     keys = [f"{part}/model/{key}" for part in ("shape", "color") for key in KEYS_2017]
     parts: list[_Part] = []
     with datasets(path, *keys, "shape/representer/cells") as found:

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.blueprint import blueprint
 from pyro_dcign.scenes.rasterizer import interpolate
 from pyro_dcign.scenes.render import (

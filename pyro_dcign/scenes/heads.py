@@ -9,9 +9,9 @@ from jaxtyping import Float, Int64
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.albedo import complexion, hair_volume, skin
 from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.render import (

@@ -12,9 +12,9 @@ from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.images import Pixels
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.rasterizer import interpolate

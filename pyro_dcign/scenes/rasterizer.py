@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from pyro_dcign.model.kernels import usable
+from pyro_dcign.machine import usable
 
 BLOCKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, *(2**k for k in range(5, 15)))
 _EDGE = -1e-4  # barycentric slack: neighbours overlap by a hair rather than leave a crack

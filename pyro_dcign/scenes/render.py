@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from pyro_dcign.model.kernels import usable
 from pyro_dcign.images import Pixels
+from pyro_dcign.machine import usable
 from pyro_dcign.scenes.rasterizer import Hits, interpolate, nearest, resolve
 from pyro_dcign.scenes.shadow import ShadowMap, turn
 

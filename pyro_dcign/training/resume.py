@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_dcign.config import completed, settings_of
+from pyro_dcign.errors import InputError
 from pyro_dcign.runs.checkpoint import (
     OPTIMIZER,
     RANDOM,
@@ -16,10 +18,8 @@ from pyro_dcign.runs.checkpoint import (
     read_json,
     read_tensors,
 )
-from pyro_dcign.config import completed, settings_of
-from pyro_dcign.errors import InputError
-from pyro_dcign.training.optimizers import kept_of
 from pyro_dcign.runs.run import Run
+from pyro_dcign.training.optimizers import kept_of
 
 MAY_CHANGE = {"data", "device", "steps", "evaluate_every", "checkpoint_every"}
 """Settings that a resumed run may be given anew."""

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from pyro import poutine
 from torch import Tensor
 
-from pyro_dcign.training.feed import Feed
-from pyro_dcign.model.guide import AtMean
 from pyro_dcign.images import intensities
+from pyro_dcign.runs.codes import AtMean
 from pyro_dcign.runs.run import Run
+from pyro_dcign.training.feed import Feed
 
 STEPS = 300
 """Updates of the guide before training."""

@@ -1,8 +1,7 @@
 """A block of typed steps: run one by one, or captured once on CUDA and replayed."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import pyro
@@ -10,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_dcign.model.clamp import Active
-from pyro_dcign.training.feed import Draws, Feed
 from pyro_dcign.images import Images
-from pyro_dcign.training.svi import Losses
+from pyro_dcign.machine import timed_convolutions
+from pyro_dcign.model.elbo import Losses
+from pyro_dcign.model.sites import Active
+from pyro_dcign.training.feed import Draws, Feed
 
 History = Float[Tensor, "steps 2 minibatches"]
 """Mean reconstruction and KL terms of an image, for each step and each of its minibatches."""
@@ -41,21 +41,6 @@ class Steps(Protocol):
     def __call__(self, draws: Draws) -> History:
         """Update the parameters once for each step of the block."""
         ...
-
-
-@contextmanager
-def timed_convolutions() -> Iterator[None]:
-    """Let cuDNN time its algorithms for each convolution that it meets, and keep the fastest.
-
-    A process keeps one algorithm for each shape: the first found, timed or guessed. Whatever meets
-    a training step's shapes before the step belongs in here as well: guesses took 0.7 ms of an H100
-    for a step of the paper's network, which takes 1.7 ms.
-    """
-    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
 
 
 def _means(losses: Losses, minibatches: int) -> Float[Tensor, "2 minibatches"]:

@@ -8,21 +8,28 @@ from typing import Any
 
 import torch
 
-from pyro_dcign.runs.checkpoint import newest_checkpoint, save_checkpoint, tidy
-from pyro_dcign.training.schedule import Schedule, parse_ratio
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.files.disk import locked
 from pyro_dcign.errors import InputError
+from pyro_dcign.files.disk import locked
+from pyro_dcign.machine import kept_heap, timed_convolutions
+from pyro_dcign.runs.checkpoint import newest_checkpoint, save_checkpoint, tidy
+from pyro_dcign.runs.run import Run
 from pyro_dcign.training.feed import Draws, Feed, cuts_of
-from pyro_dcign.heap import kept_heap
-from pyro_dcign.training.held_out import held_out_elbo, held_out_images
 from pyro_dcign.training.processes import Processes
-from pyro_dcign.training.record import Record, append, by_type, forget_later
+from pyro_dcign.training.record import (
+    Record,
+    append,
+    by_type,
+    forget_later,
+    held_out_elbo,
+    held_out_images,
+)
 from pyro_dcign.training.resume import random_state, restore, set_random_state
-from pyro_dcign.runs.run import Run, typed_svi
+from pyro_dcign.training.schedule import Schedule, parse_ratio
 from pyro_dcign.training.signals import Signals
 from pyro_dcign.training.start import start_at_mean, start_principal
-from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps, timed_convolutions
+from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
+from pyro_dcign.training.svi import typed_svi
 from pyro_dcign.training.trouble import Before, find_trouble, is_sound, keep_minibatches
 
 

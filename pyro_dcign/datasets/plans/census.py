@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import SPLITS
+from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.plans.plan import MinibatchPlan
 from pyro_dcign.datasets.plans.recipe import Recipe
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import MINIBATCH
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.scenes.chairs import CHAIRS, Chairs
 
 TEST_SHARE = 150 / CHAIRS

@@ -10,12 +10,11 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import SPLITS
-from pyro_dcign.datasets.shard import Block
+from pyro_dcign.datasets.minibatch import MINIBATCH, Block
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import MINIBATCH
-from pyro_dcign.scenes import FactorRange, Scene
+from pyro_dcign.scenes.scene import Scene
 
 IDENTITIES = {"train": (0, 2**20), "test": (2**30, 2**30 + 2**20)}
 """Identities of each split, first and one past the last: split before anything is drawn."""

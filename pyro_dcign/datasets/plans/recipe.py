@@ -9,9 +9,9 @@ from typing import Any
 from pyro_dcign import __version__
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import SPLITS
+from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.plans.plan import IDENTITIES
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import MINIBATCH
 
 SMALL_TRAIN, SMALL_INTRINSIC, SMALL_TEST = 250, 750, 25
 """Minibatches of each extrinsic type, of the intrinsic type, and of each type to test."""

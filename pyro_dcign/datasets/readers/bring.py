@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from pyro_dcign import __version__
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import MAX_SIDE, MAX_SIZE, SPLITS, check_factor_names
+from pyro_dcign.datasets.minibatch import MINIBATCH, Minibatch
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.readers import KINDS
 from pyro_dcign.datasets.readers.forming import Labels, form, labels
@@ -20,8 +21,6 @@ from pyro_dcign.datasets.readers.torch7 import bring_torch7
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import check_vacant, write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import MINIBATCH, Minibatch
-from pyro_dcign.scenes import FactorRange
 
 TRAIN, TEST = 3000, 350
 """Most minibatches of each type by default (as many as the paper has)."""

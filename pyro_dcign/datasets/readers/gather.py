@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.readers.source import Grey, Source
-from pyro_dcign.datasets.resize import resized
+from pyro_dcign.images import resized
 
 
 @final

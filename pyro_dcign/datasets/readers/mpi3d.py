@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.files.npz import archive
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey, grid
 from pyro_dcign.errors import refuse
+from pyro_dcign.files.npz import archive
 
 GRID = {
     "color": 6,

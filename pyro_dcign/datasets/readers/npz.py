@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pyro_dcign.files.npz import archive
 from pyro_dcign.datasets.manifest import (
     MAX_FACTORS,
     MAX_IMAGES,
@@ -16,6 +15,7 @@ from pyro_dcign.datasets.manifest import (
 )
 from pyro_dcign.datasets.readers.source import BLOCK_BYTES, MAX_PICTURE, Column, Source
 from pyro_dcign.errors import refuse
+from pyro_dcign.files.npz import archive
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_dcign.datasets.manifest import MAX_IMAGES, MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey
-from pyro_dcign.errors import optional, refuse
+from pyro_dcign.errors import refuse
 from pyro_dcign.files.hdf5 import datasets
 
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "azimuth")
@@ -18,7 +18,6 @@ FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "azimuth")
 @contextmanager
 def source(path: Path) -> Iterator[Source]:
     """The published 3dshapes.h5."""
-    optional("h5py", "3dshapes")
     with datasets(path, "images", "labels") as (images, labels):
         n = images.shape[0] if images.shape else 0
         if images.dtype != np.uint8 or images.shape != (n, 64, 64, 3) or not 0 < n <= MAX_IMAGES:

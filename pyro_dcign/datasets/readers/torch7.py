@@ -15,15 +15,14 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from pyro_dcign import __version__
-from pyro_dcign.code import INTRINSIC
+from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import MAX_SIDE, MAX_SIZE
+from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import need_folder, refuse
 from pyro_dcign.files.untrusted import content
-from pyro_dcign.images import Minibatch
-from pyro_dcign.scenes import FactorRange
 
 TYPES = {"azimuth": "AZ", "elevation": "EL", "light": "LIGHT_AZ", INTRINSIC: "SHAPE"}
 PARTS = {"train": "FT_training", "test": "FT_test"}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pyro_dcign.measures.compare import COLUMNS
-from pyro_dcign.measures.figures.mosaic import GREY, INK, STYLE, blank
+from pyro_dcign.style import GREY, INK, STYLE, blank
 
 ACROSS = 4
 

@@ -12,13 +12,13 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pyro_dcign.measures.calibration import Calibration
-from pyro_dcign.runs.codes import encode
 from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.errors import InputError, need_file
-from pyro_dcign.measures.figures.mosaic import INK, STYLE, blank, degrees, palette
 from pyro_dcign.files.untrusted import parse_json
+from pyro_dcign.measures.calibration import Calibration
+from pyro_dcign.runs.codes import encode
 from pyro_dcign.runs.run import Run
+from pyro_dcign.style import INK, STYLE, blank, degrees, palette
 
 POINTS = 1500
 _MAX_LINE = 65536

@@ -1,61 +1,18 @@
 """Tiles of images with labels along both sides, and the look that all figures share."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import seaborn as sns
 import torch
 from jaxtyping import Float
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyro_dcign.code import INTRINSIC
-from pyro_dcign.files.disk import whole
+from pyro_dcign.style import GREY, INK, blank
 
-INK = "#22303c"
-GREY = "#8a949e"
-STYLE: Any = {
-    **sns.axes_style("ticks"),
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "text.color": INK,
-    "font.size": 9,
-}
 TILE = 0.72  # inches
 GAP = 0.05
 
 Tiles = Float[Tensor, "rows columns height width"]
-
-
-def palette(factors: Sequence[str]) -> Mapping[str, Any]:
-    """A colour for each factor, the same in every figure; intrinsic is grey."""
-    extrinsic = [name for name in factors if name != INTRINSIC]
-    colours = dict(zip(extrinsic, sns.color_palette("colorblind", len(extrinsic)), strict=True))
-    return {**colours, INTRINSIC: GREY}
-
-
-def blank(width: float, height: float) -> Figure:
-    """A figure of so many inches, drawn by Agg and known to nothing else."""
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def mosaic(
@@ -113,20 +70,6 @@ def mosaic(
         x = (left + offsets[column] + TILE / 2) / width
         figure.text(x, 1 - (top - 0.06) / height, text, ha="center", va="bottom", size=8, color=INK)
     return figure
-
-
-def degrees(value: float) -> str:
-    """An angle as a label: a true minus sign, no decimals that say nothing."""
-    text = f"{abs(value):.0f}" if abs(value - round(value)) < 0.05 else f"{abs(value):.1f}"
-    return f"−{text}°" if value < 0 and text != "0" else f"{text}°"
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-    return path
 
 
 def stack(rows: Sequence[Sequence[Tensor]]) -> Tiles:

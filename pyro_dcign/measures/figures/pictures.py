@@ -5,13 +5,14 @@ from jaxtyping import Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyro_dcign.measures.calibration import Calibration
-from pyro_dcign.runs.codes import decode, encode
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.labelled import EvaluationSet
-from pyro_dcign.measures.figures.mosaic import degrees, mosaic, stack
 from pyro_dcign.images import intensities
+from pyro_dcign.measures.calibration import Calibration
+from pyro_dcign.measures.figures.mosaic import mosaic, stack
+from pyro_dcign.runs.codes import decode, encode
 from pyro_dcign.runs.run import Run
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.style import degrees
 
 
 def reconstructions(run: Run, images: EvaluationSet, *, count: int = 12, seed: int = 0) -> Figure:

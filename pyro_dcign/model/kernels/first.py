@@ -13,8 +13,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_dcign.model.kernels.grid import PROGRAMS, blocks, power
 from pyro_dcign.images import Images
+from pyro_dcign.model.kernels.grid import PROGRAMS, blocks, power
 
 MOST_TAPS = 63
 """Taps of a kernel, and one column for the bias's gradient, within a block of 64."""

@@ -7,7 +7,6 @@ from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from pyro_dcign.scenes.kernels.albedo import KERNELS, between, mix
-from pyro_dcign.model.kernels.grid import blocks
 
 BLOCK = 128
 
@@ -148,7 +147,7 @@ def shade(
     out = torch.empty(images, side, side, dtype=torch.uint8, device=packed.device)
     depth, lamps, texels = shadow or (screen, screen, 0)
     held = [x.contiguous() for x in (normals, places, mesh, lamp, depth, lamps, *tables)]
-    _shade[(blocks(out.numel(), BLOCK),)](
+    _shade[(triton.cdiv(out.numel(), BLOCK),)](
         packed, screen.contiguous(), triangles.contiguous(), *held, out, out.numel(),
         normals.shape[1], normals.shape[2], images, side, texels, ambient, ground, lift, bias,
         samples, shadow is not None, KERNELS[albedo], BLOCK,

@@ -6,8 +6,6 @@ import triton.language as tl
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from pyro_dcign.model.kernels.grid import blocks
-
 EACH = 8
 """Triangles of a program, one after another."""
 
@@ -110,7 +108,7 @@ def nearest(
     screen = screen.contiguous()
     _, vertices, images = screen.shape
     packed = torch.zeros(images, side, side, dtype=torch.int64, device=screen.device)
-    grid = (images, blocks(len(triangles), EACH))
+    grid = (images, triton.cdiv(len(triangles), EACH))
     _nearest[grid](
         screen, triangles.contiguous(), packed, len(triangles), vertices, images, side, edge, cull,
         EACH, LANES, num_warps=1, enable_fp_fusion=False,

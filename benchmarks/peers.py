@@ -16,11 +16,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from rivals import PlainVAE
 from torch import Tensor, nn
 
 from pyro_dcign.config import Config
 from pyro_dcign.images import Images
-from pyro_dcign.training.rivals import PlainVAE
 from pyro_dcign.runs.run import Run
 
 Loop = Callable[[], Any]

@@ -7,13 +7,14 @@ from jaxtyping import Int64
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pyro_dcign.measures.calibration import Calibration
-from pyro_dcign.runs.codes import decode, encode
 from pyro_dcign.datasets.labelled import EvaluationSet
-from pyro_dcign.measures.figures.mosaic import degrees, mosaic, stack
-from pyro_dcign.measures.figures.pictures import central, distinct, sweep, sweep_values
 from pyro_dcign.images import intensities
+from pyro_dcign.measures.calibration import Calibration
+from pyro_dcign.measures.figures.mosaic import mosaic, stack
+from pyro_dcign.measures.figures.pictures import central, distinct, sweep, sweep_values
+from pyro_dcign.runs.codes import decode, encode
 from pyro_dcign.runs.run import Run
+from pyro_dcign.style import degrees
 
 
 def manipulations(

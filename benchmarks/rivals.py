@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
-from pyro_dcign.model.clamp import Active, Clamp, clamp, clamp_both
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config
-from pyro_dcign.model.diagonal import draw
-from pyro_dcign.model.kernels import usable
 from pyro_dcign.images import Images
+from pyro_dcign.machine import tf32_matmul, usable
+from pyro_dcign.model.clamp import Clamp, clamp, clamp_both
+from pyro_dcign.model.diagonal import draw
+from pyro_dcign.model.elbo import Losses
 from pyro_dcign.model.networks import linear_head
-from pyro_dcign.training.optimizers import adam
-from pyro_dcign.precision import tf32_matmul
+from pyro_dcign.model.sites import Active
 from pyro_dcign.runs.run import Run
-from pyro_dcign.training.svi import Losses
+from pyro_dcign.training.optimizers import adam
 
 Step = Callable[[Images, Active], None]
 """One update on images that are minibatches in a row, given which factor varies in each."""
@@ -140,7 +140,8 @@ def plain_pytorch(run: Run) -> Step:
 class Tricks:
     """The run's networks and every trick of ours in plain PyTorch: what remains is Pyro's share.
 
-    It takes the place of a :class:`~pyro_dcign.training.svi.TypedSVI` in a plain or a captured step.
+    It takes the place of a :class:`~pyro_dcign.training.svi.TypedSVI` in a plain or a
+    captured step.
     """
 
     def __init__(self, run: Run, precision: torch.dtype) -> None:
@@ -168,7 +169,7 @@ class Tricks:
 
     def _reconstruction(self, images: Images, logits: Tensor) -> Tensor:
         if usable(logits):
-            from pyro_dcign.model.kernels.densities import bernoulli_log_prob  # noqa: PLC0415
+            from pyro_dcign.model.kernels.densities import bernoulli_log_prob
 
             return -bernoulli_log_prob(logits, images)
         bce = F.binary_cross_entropy_with_logits(logits, images, reduction="none")

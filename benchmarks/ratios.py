@@ -8,7 +8,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from pyro_dcign.measures.figures.mosaic import INK, STYLE, blank
+from pyro_dcign.style import INK, STYLE, blank
 
 
 def ratios(results: Sequence[dict[str, Any]]) -> Figure:

@@ -1,9 +1,19 @@
-"""One run that times a training step side by side: what a user could pick instead, and ours."""
+"""Time a training step beside plain Pyro, plain PyTorch and PyTorch with our tricks.
 
+    python benchmarks/bench.py --preset paper --minibatches 1,16
+
+pythae and disent join them where they are installed (the extra ``peers``). All get the same network
+and images of noise, and take the paper's step (clamp to the mean, Bernoulli, Adam); those two know
+no clamp. Ratios come first: how many times ours a rival takes.
+"""
+
+import argparse
 import dataclasses
 import gc
+import json
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -11,18 +21,21 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pyro_dcign.config import Config
+import torch
+from peers import PEERS, installed_peers
+from ratios import draw_ratios
+from rivals import Tricks, plain_pyro, plain_pytorch
+
+from pyro_dcign.code import FactorRange
+from pyro_dcign.config import CHOICES, Config, configure
+from pyro_dcign.datasets.minibatch import MINIBATCH
+from pyro_dcign.machine import device_of, kept_heap, precision_of, tf32_matmul
+from pyro_dcign.runs.run import Run, build
 from pyro_dcign.training.feed import Draws, Feed
-from pyro_dcign.heap import kept_heap
-from pyro_dcign.images import MINIBATCH
-from pyro_dcign.training.peers import PEERS, installed_peers
-from pyro_dcign.precision import tf32_matmul
-from pyro_dcign.training.rivals import Tricks, plain_pyro, plain_pytorch
-from pyro_dcign.runs.run import Run, build, device_of, precision_of, typed_svi
-from pyro_dcign.scenes import FactorRange
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
+from pyro_dcign.training.svi import typed_svi
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"
@@ -89,7 +102,11 @@ def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[
     """What takes steps of a rival, and how many in one call."""
     several = max(1, BLOCK // minibatches) if feed.pixels.is_cuda else 1
     if name in RIVALS[2:]:
-        svi = typed_svi(run) if name == OURS else Tricks(run, precision_of(run.config, run.device))
+        svi = (
+            typed_svi(run)
+            if name == OURS
+            else Tricks(run, precision_of(run.config.precision, run.device))
+        )
         steps = steps_of(svi, feed, minibatches)
         return (lambda: steps(feed.draw(several, minibatches))), several
     if name in PEERS:
@@ -144,7 +161,7 @@ def compare(
     """
     found: dict[str, Any] = {}
     config = papers_step(config)
-    for name in rivals_on(device_of(config)) if rivals is None else rivals:
+    for name in rivals_on(device_of(config.device)) if rivals is None else rivals:
         with tempfile.TemporaryDirectory() as folder:
             run = build(Path(folder), config, FACTORS)
         if run.device.type == "cuda":
@@ -189,3 +206,44 @@ def table(results: Sequence[dict[str, Any]]) -> str:
                 f"{'–' if peak is None else f'{peak:.0f}':>6}  {name}"
             )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of minibatches, as 1,16."""
+    found = [int(word) for word in text.split(",")]
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"expected numbers such as 1,16, got {text!r}")
+    return found
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the table, or with ``--json`` the figures in one object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=CHOICES["preset"], help="paper on a GPU, else small.")
+    parser.add_argument("--device", choices=CHOICES["device"], default="auto")
+    parser.add_argument("--precision", choices=CHOICES["precision"], default="auto")
+    parser.add_argument("--minibatches", type=numbers, help="Of each step, of 20 images each.")
+    parser.add_argument("--seconds", type=float, default=3.0, help="For each rival.")
+    parser.add_argument("--figure", type=Path, help="Draw the ratios into this file.")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(words)
+    cuda = device_of(options.device).type == "cuda"
+    preset = options.preset or ("paper" if cuda else "small")
+    settings = {"preset": preset, "device": options.device, "precision": options.precision}
+    config, results = configure(settings), []
+    for minibatches in options.minibatches or ([1, 16] if cuda else [1, 4]):
+        print(f"measuring steps of {20 * minibatches} images", file=sys.stderr)
+        results.append(compare(config, minibatches, seconds=options.seconds))
+    found = {**machine(torch.device("cuda" if cuda else "cpu")), **settings, "results": results}
+    if options.figure:
+        draw_ratios(results, options.figure)
+    if options.json:
+        print(json.dumps(found))
+        return
+    where = f"{found['device']}, " + ("" if cuda else f"{found['threads']} threads, ")
+    print(f"{config.preset} network, {where}torch {found['torch']}; medians")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
