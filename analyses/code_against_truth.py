@@ -42,8 +42,8 @@ from pyro_dcign.measures.figures.of_a_run import readings
 readings(run, calibration, images)
 
 # %%
-from pyro_dcign.measures.evaluate import evaluate
-from pyro_dcign.measures.table import table
+from pyro_dcign.measures.evaluation import evaluate
+from pyro_dcign.measures.tables import table
 
 measures = evaluate(run, images, calibration)
 print(table(measures))

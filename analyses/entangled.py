@@ -63,7 +63,7 @@ else:
 editings(run, calibration, images, entangled=(entangled, theirs))
 
 # %%
-from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.evaluation import evaluate
 
 both = {
     run.config.clamp: evaluate(run, images, calibration),

@@ -63,7 +63,7 @@ editings(run, calibration, images)
 # 1 would be as good as a reconstruction.
 
 # %%
-from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.evaluation import evaluate
 
 measures = evaluate(run, images, calibration)
 print(f"reconstruction mse {measures['mse']['value'] * 1e4:.1f}e-4")

@@ -30,12 +30,12 @@ from rivals import Tricks, plain_pyro, plain_pytorch
 
 from pyro_dcign.code import FactorRange
 from pyro_dcign.config import CHOICES, Config, configure
-from pyro_dcign.datasets.minibatch import MINIBATCH
+from pyro_dcign.datasets import MINIBATCH
 from pyro_dcign.machine import device_of, kept_heap, precision_of, tf32_matmul
-from pyro_dcign.runs.run import Run, build
+from pyro_dcign.runs import Run, build
+from pyro_dcign.training import typed_svi
 from pyro_dcign.training.feed import Draws, Feed
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
-from pyro_dcign.training.svi import typed_svi
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 OURS = "ours"

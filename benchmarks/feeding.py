@@ -18,8 +18,8 @@ import torch
 from stores import training_store
 
 from pyro_dcign.config import PRESETS
-from pyro_dcign.runs.run import build
-from pyro_dcign.training.train import Trainer
+from pyro_dcign.runs import build
+from pyro_dcign.training import Trainer
 
 
 class Watched:

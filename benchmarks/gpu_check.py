@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from bench import FACTORS, OURS, RIVALS, NoiseFeed, compare, table
 
 from pyro_dcign.config import PRESETS
+from pyro_dcign.model import UnpoolConv2d
 from pyro_dcign.model.clamp import clamp
-from pyro_dcign.model.networks import UnpoolConv2d
-from pyro_dcign.runs.run import build
+from pyro_dcign.runs import build
+from pyro_dcign.training import typed_svi
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps
-from pyro_dcign.training.svi import typed_svi
 
 START = time.perf_counter()
 

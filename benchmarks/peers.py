@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.config import Config
 from pyro_dcign.images import Images
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run
 
 Loop = Callable[[], Any]
 """One pass over the images."""

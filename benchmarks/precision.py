@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stores import training_store
 
 from pyro_dcign.config import PRESETS
-from pyro_dcign.runs.run import build
-from pyro_dcign.training.train import Trainer
+from pyro_dcign.runs import build
+from pyro_dcign.training import Trainer
 
 PRECISIONS = ("bf16", "float32")
 

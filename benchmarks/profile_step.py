@@ -24,8 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS
 from pyro_dcign.machine import precision_of
-from pyro_dcign.runs.run import build
-from pyro_dcign.training.svi import typed_svi
+from pyro_dcign.runs import build
+from pyro_dcign.training import typed_svi
 
 FACTORS = {name: FactorRange(-80, 80) for name in ("azimuth", "elevation", "light")}
 NAMES = (OURS, RIVALS[2])

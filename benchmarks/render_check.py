@@ -16,9 +16,8 @@ import torch
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.plans.plan import Planner, render
-from pyro_dcign.scenes import rasterizer
+from pyro_dcign.scenes import load_scene, rasterizer
 from pyro_dcign.scenes import render as shading
-from pyro_dcign.scenes.scene import load_scene
 
 
 def pictures(scene, side, varying, indices):

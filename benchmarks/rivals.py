@@ -14,12 +14,10 @@ from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config
 from pyro_dcign.images import Images
 from pyro_dcign.machine import tf32_matmul, usable
-from pyro_dcign.model.clamp import Clamp, clamp, clamp_both
+from pyro_dcign.model import Active, Clamp, Losses, linear_head
+from pyro_dcign.model.clamp import clamp, clamp_both
 from pyro_dcign.model.diagonal import draw
-from pyro_dcign.model.elbo import Losses
-from pyro_dcign.model.networks import linear_head
-from pyro_dcign.model.sites import Active
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run
 from pyro_dcign.training.optimizers import adam
 
 Step = Callable[[Images, Active], None]

@@ -3,8 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from pyro_dcign.datasets.generate import ensure_faces
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import Store, ensure_faces
 
 
 def training_store(data, side, device):

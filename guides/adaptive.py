@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model.diagonal import sample_diagonal
-from pyro_dcign.model.networks import Encoder, linear_head
-from pyro_dcign.model.sites import Active
+from pyro_dcign.model import Active, Encoder, linear_head, sample_diagonal
 
 Group = Float[Tensor, "groups images latents"]
 

@@ -18,9 +18,7 @@ from torch import Tensor, nn
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
-from pyro_dcign.model.diagonal import sample_diagonal
-from pyro_dcign.model.generative import Model
-from pyro_dcign.model.networks import Encoder
+from pyro_dcign.model import Encoder, Model, sample_diagonal
 
 Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
 """Location and lower triangular root of the covariance of each image's code."""

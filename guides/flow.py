@@ -11,7 +11,7 @@ from zuko.transforms import MonotonicRQSTransform
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model.networks import Encoder, linear_head
+from pyro_dcign.model import Encoder, linear_head
 
 
 class Flow(nn.Module):

@@ -6,7 +6,7 @@ from torch import nn
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.guides.chain import sample_chain
 from pyro_dcign.images import Images
-from pyro_dcign.model.networks import Encoder, linear_head
+from pyro_dcign.model import Encoder, linear_head
 
 
 class FullRank(nn.Module):

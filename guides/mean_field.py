@@ -5,8 +5,7 @@ from torch import nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model.diagonal import sample_diagonal
-from pyro_dcign.model.networks import Encoder, linear_head
+from pyro_dcign.model import Encoder, linear_head, sample_diagonal
 
 
 class MeanField(nn.Module):

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model.networks import Encoder, linear_head
-from pyro_dcign.model.sites import Active
+from pyro_dcign.model import Active, Encoder, linear_head
 
 Group = Float[Tensor, "groups images latents"]
 

@@ -5,9 +5,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model.diagonal import sample_diagonal
-from pyro_dcign.model.generative import Model
-from pyro_dcign.model.networks import Encoder, linear_head
+from pyro_dcign.model import Encoder, Model, linear_head, sample_diagonal
 
 
 class SemiAmortised(nn.Module):

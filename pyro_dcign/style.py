@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.files.disk import whole
+from pyro_dcign.files import whole
 
 INK = "#22303c"
 

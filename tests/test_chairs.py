@@ -7,10 +7,10 @@ import torch
 
 from pyro_dcign.cli import main
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.plans.census import Census, all_chairs
 from pyro_dcign.datasets.plans.plan import Planner, rendered
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes.blueprint import BACK_SHARES, BASE_SHARES, blueprint
 from pyro_dcign.scenes.chairs import AZIMUTHS, CHAIRS, Chairs

@@ -9,9 +9,9 @@ from PIL import Image
 
 from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets import generate
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 from pyro_dcign.datasets.write import write_store
 
 SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]

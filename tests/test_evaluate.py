@@ -10,8 +10,8 @@ from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import calibrate
-from pyro_dcign.measures.evaluate import FACTOR_MEASURES, evaluate
-from pyro_dcign.measures.table import DEAD, table
+from pyro_dcign.measures.evaluation import FACTOR_MEASURES, evaluate
+from pyro_dcign.measures.tables import DEAD, table
 
 
 @pytest.fixture(scope="module")

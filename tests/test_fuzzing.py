@@ -20,13 +20,13 @@ from tiny import TINY
 from toy_run import toy_run
 
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import _MODULES, _range
 from pyro_dcign.datasets.readers.forming import form, labels
 from pyro_dcign.datasets.readers.torch7 import _pixels
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
 from pyro_dcign.files.picture import read_picture

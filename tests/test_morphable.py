@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import ict
 from pyro_dcign.scenes.basel import read_basel

@@ -8,12 +8,12 @@ import torch
 from tiny import TINY, trained
 
 from pyro_dcign.cli import main
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.generate import ensure, scene_loader
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.datasets.plans.rendering import Rendering
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes.heads import Heads
 

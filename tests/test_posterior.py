@@ -13,7 +13,7 @@ from pyro_dcign.images import intensities
 from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.arviz_bridge import good_k, pareto_k, variable
 from pyro_dcign.posterior.data import posterior_data
-from pyro_dcign.posterior.importance import bounds, importance
+from pyro_dcign.posterior.weights import bounds, importance
 
 
 def linear_set(count=6):
@@ -53,7 +53,7 @@ def test_bound_lies_between_elbo_and_evidence() -> None:
 def test_the_pictures_held_at_once_decide_nothing(monkeypatch) -> None:
     pixels, _ = linear_images(10)
     whole = importance(linear_run(wider=1.5), pixels, draws=40)
-    monkeypatch.setattr("pyro_dcign.posterior.importance.batch_size", lambda run: 24)
+    monkeypatch.setattr("pyro_dcign.posterior.weights.batch_size", lambda run: 24)
     small = importance(linear_run(wider=1.5), pixels, draws=40)
     assert torch.equal(whole.codes, small.codes)
     assert whole.log_weights.shape == (40, 10)
@@ -62,7 +62,7 @@ def test_the_pictures_held_at_once_decide_nothing(monkeypatch) -> None:
 
 def test_a_guide_is_asked_once_for_all_draws_of_its_images(monkeypatch) -> None:
     run, asked = linear_run(), []
-    monkeypatch.setattr("pyro_dcign.posterior.importance.batch_size", lambda run: 8)
+    monkeypatch.setattr("pyro_dcign.posterior.weights.batch_size", lambda run: 8)
     run.guide.register_forward_hook(lambda *given: asked.append(1))
     importance(run, linear_images(16)[0], draws=100)
     assert len(asked) == 2  # eight images at once: one that climbs their ELBO climbs it once

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_dcign.datasets.check import check
 from pyro_dcign.datasets.readers import KINDS, mpi3d
 from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.readers.forming import Labels, form
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets.verification import check
 
 SMALL = {"size": 4, "minibatches": 6, "test": 2, "test_fraction": 0.25, "quiet": True}
 

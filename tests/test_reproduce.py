@@ -28,7 +28,7 @@ from pyro_dcign.cli import main as command
 from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS, configure, settings_of
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.measures import evaluate
+from pyro_dcign.measures import evaluation as evaluate
 from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters, newest_checkpoint
 from pyro_dcign.runs.run import build, default_run, open_run
 

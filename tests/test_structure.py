@@ -1,6 +1,7 @@
 """The order of the house: a module imports only what stands before it."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def room(name: str) -> str:
     return parts[1] if len(parts) > 1 else ""
 
 
+def modules(path: Path) -> set[str]:
+    """Dotted names of the package's modules that a file imports from."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
+    return {name for name in names if name.startswith("pyro_dcign.")}
+
+
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -54,6 +62,29 @@ def test_a_module_imports_only_what_stands_before_it(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     before = set(ORDER[: ORDER.index(own) + 1])
     assert imports(path) - {"", "__version__"} <= before
+
+
+ROOMS = {p.name for p in PACKAGE.iterdir() if (p / "__init__.py").is_file()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_is_entered_by_its_face(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    others = {name for name in modules(path) if room(name) in ROOMS - {own}}
+    assert {name for name in others if name.count(".") > 1} == set()
+
+
+@pytest.mark.parametrize("face", [PACKAGE / name / "__init__.py" for name in sorted(ROOMS)])
+def test_a_face_is_read_at_a_glance(face: Path) -> None:
+    assert len(face.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_no_module_of_a_room_is_named_as_what_its_face_gives() -> None:
+    # "from room import name" would give the one or the other, whichever came last.
+    for name in sorted(ROOMS - {"cli"}):
+        face = importlib.import_module(f"pyro_dcign.{name}")
+        files = {path.stem for path in (PACKAGE / name).glob("*.py")}
+        assert files & set(getattr(face, "__all__", ())) == set()
 
 
 def test_the_package_reaches_guides_through_load_guide_only() -> None:

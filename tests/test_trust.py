@@ -12,7 +12,7 @@ from tiny import TINY, trained
 from pyro_dcign.cli import main
 from pyro_dcign.errors import InputError
 from pyro_dcign.measures.compare import measure_run
-from pyro_dcign.measures.report import report
+from pyro_dcign.measures.reporting import report
 from pyro_dcign.runs.run import open_run, write_run_config
 
 GUIDE = """

@@ -5,7 +5,8 @@ import sys
 import torch
 from PIL import Image
 
-from pyro_dcign.scenes.chairs import AZIMUTHS, Chairs
+from pyro_dcign.scenes import Chairs
+from pyro_dcign.scenes.chairs import AZIMUTHS
 
 COLUMNS, ROWS, SIDE = 10, 4, 150
 

@@ -5,7 +5,7 @@ import sys
 import torch
 from PIL import Image
 
-from pyro_dcign.scenes.scene import load_scene
+from pyro_dcign.scenes import load_scene
 
 COLUMNS, ROWS, SIDE = 10, 4, 150
 

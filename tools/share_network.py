@@ -8,10 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from pyro_dcign.datasets.store import Store
-from pyro_dcign.measures.report import MEASURES, share
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.runs.run import open_run
+from pyro_dcign.datasets import Store
+from pyro_dcign.measures.reporting import MEASURES, share
+from pyro_dcign.runs import load_parameters, open_run
 
 
 def main(folder: str, out: str) -> None:

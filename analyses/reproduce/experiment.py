@@ -31,7 +31,7 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.files.disk import write_whole
 from pyro_dcign.measures.calibration import open_calibration
 from pyro_dcign.measures.figures.of_a_run import save
-from pyro_dcign.measures.report import share
+from pyro_dcign.measures.reporting import share
 from pyro_dcign.runs.checkpoint import load_module_file, load_parameters, sound_checkpoints
 from pyro_dcign.runs.run import build, open_run, write_run_config
 from pyro_dcign.training.record import METRICS

@@ -10,7 +10,7 @@ from kink import kink
 from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.errors import InputError
 from pyro_dcign.measures.calibration import calibrate, write_calibration
-from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.codes import encode
 from pyro_dcign.runs.run import open_run

@@ -48,14 +48,17 @@ def check(
     import torch
 
     from pyro_dcign.cli.evaluate import images_of
-    from pyro_dcign.posterior import arviz_bridge
-    from pyro_dcign.posterior.check import Effort, measure
-    from pyro_dcign.posterior.data import FILE, posterior_data
-    from pyro_dcign.posterior.figures import write_check_figures
-    from pyro_dcign.posterior.findings import page
-    from pyro_dcign.posterior.verdicts import judge
-    from pyro_dcign.runs.checkpoint import load_parameters
-    from pyro_dcign.runs.run import open_run
+    from pyro_dcign.posterior import (
+        FILE,
+        Effort,
+        arviz_bridge,
+        judge,
+        measure,
+        page,
+        posterior_data,
+        write_check_figures,
+    )
+    from pyro_dcign.runs import load_parameters, open_run
 
     opened = open_run(run, device=device, trusted=guide)
     load_parameters(opened)

@@ -63,20 +63,18 @@ def compare(
     import json
 
     from pyro_dcign.config import configure, read_settings
-    from pyro_dcign.datasets.generate import ensure_faces
-    from pyro_dcign.datasets.labelled import evaluation_set
-    from pyro_dcign.datasets.store import Store
-    from pyro_dcign.files.disk import write_whole
-    from pyro_dcign.measures.compare import (
+    from pyro_dcign.datasets import Store, ensure_faces, evaluation_set
+    from pyro_dcign.files import write_whole
+    from pyro_dcign.measures import (
         GUIDES,
         as_csv,
         as_table,
+        comparison,
         fit_and_measure,
         measure_run,
+        save,
         summarise,
     )
-    from pyro_dcign.measures.figures.comparison import comparison
-    from pyro_dcign.measures.figures.of_a_run import save
 
     def say(text: str) -> None:
         click.echo(text, err=True)

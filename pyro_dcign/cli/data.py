@@ -12,7 +12,7 @@ from pyro_dcign.errors import InputError, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.datasets import Store
 
 FOLDER = click.Path(path_type=Path)
 SCENES = ("faces", "chairs")
@@ -85,10 +85,8 @@ def make(
     The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
     the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
-    from pyro_dcign.datasets.generate import ensure, scene_loader
-    from pyro_dcign.datasets.plans.census import all_chairs
-    from pyro_dcign.datasets.plans.recipe import Recipe, counts
-    from pyro_dcign.scenes.chairs import CHAIRS
+    from pyro_dcign.datasets import Recipe, all_chairs, counts, ensure, scene_loader
+    from pyro_dcign.scenes import CHAIRS
 
     for option, value, least in (
         ("--side", side, 8),
@@ -180,7 +178,7 @@ def import_(
     KIND is aubry, torch7, smallnorb, 3dshapes, dsprites, mpi3d, cars3d, npz or folder. Factors that
     the graphics code leaves out become part of the identity.
     """
-    from pyro_dcign.datasets.readers.bring import bring
+    from pyro_dcign.datasets import bring
 
     for option, value in (
         ("--minibatches", minibatches),
@@ -222,9 +220,7 @@ def show(
     *, folder: Path, out: Path | None, rows: int, columns: int, split: str, as_json: bool
 ) -> None:
     """Say what the data in FOLDER hold, and draw a contact sheet of them."""
-    from pyro_dcign.datasets.check import summary
-    from pyro_dcign.datasets.show import contact_sheet, save_picture
-    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.datasets import Store, contact_sheet, save_picture, summary
 
     if rows < 1 or columns < 1:
         raise InputError(
@@ -247,8 +243,8 @@ def check(folder: Path, as_json: bool) -> None:
     Only one factor varies in each minibatch, values lie in their ranges, no identity is in both
     splits, no image is blank, no file has changed. Exit status 2 if anything is wrong.
     """
-    from pyro_dcign.datasets.check import check as check_store
-    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.datasets import Store
+    from pyro_dcign.datasets import check as check_store
 
     store = Store.open(folder)
     report = check_store(store)
@@ -278,7 +274,7 @@ def _device(name: str) -> str:
 
 def _described(store: "Store") -> str:
     """What a store holds, in a few lines."""
-    from pyro_dcign.datasets.check import summary
+    from pyro_dcign.datasets import summary
 
     found: dict[str, Any] = summary(store)
     stored = store.manifest.recipe.get("stored", True)

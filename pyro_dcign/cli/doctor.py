@@ -22,7 +22,7 @@ def doctor(as_json: bool) -> None:
     from pyro_dcign.cli.fit import default_preset
     from pyro_dcign.config import PRESETS
     from pyro_dcign.machine import device_of, precision_of
-    from pyro_dcign.model.guide import known_guides
+    from pyro_dcign.model import known_guides
 
     versions: dict[str, str | None] = {}
     for package in PACKAGES:

@@ -8,8 +8,8 @@ import click
 from pyro_dcign.cli import options
 
 if TYPE_CHECKING:
-    from pyro_dcign.datasets.labelled import EvaluationSet
-    from pyro_dcign.runs.run import Run
+    from pyro_dcign.datasets import EvaluationSet
+    from pyro_dcign.runs import Run
 
 
 def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
@@ -18,8 +18,7 @@ def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
     Raises:
         ClickException: None is named, and the run's own data are not here.
     """
-    from pyro_dcign.datasets.labelled import evaluation_set, read_npz
-    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.datasets import Store, evaluation_set, read_npz
 
     own = Path(run.config.data) if run.config.data else None
     if data is None and (own is None or not own.is_dir()):
@@ -61,11 +60,9 @@ def evaluate(
     """
     import json
 
-    from pyro_dcign.measures.calibration import open_calibration
-    from pyro_dcign.measures.evaluate import evaluate as measure
-    from pyro_dcign.measures.table import table
-    from pyro_dcign.runs.checkpoint import best_checkpoint, load_parameters
-    from pyro_dcign.runs.run import open_run
+    from pyro_dcign.measures import evaluate as measure
+    from pyro_dcign.measures import open_calibration, table
+    from pyro_dcign.runs import best_checkpoint, load_parameters, open_run
 
     opened = open_run(run, device=device, trusted=guide)
     load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)

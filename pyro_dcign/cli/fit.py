@@ -14,14 +14,12 @@ import click
 
 from pyro_dcign.config import CHOICES, PRESETS, Config, configure, read_settings
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import LOCK, locked
+from pyro_dcign.files import LOCK, locked
 
 if TYPE_CHECKING:
-    from pyro_dcign.datasets.store import Store
-    from pyro_dcign.runs.run import Run
-    from pyro_dcign.training.processes import Processes
-    from pyro_dcign.training.record import Record
-    from pyro_dcign.training.train import Trainer
+    from pyro_dcign.datasets import Store
+    from pyro_dcign.runs import Run
+    from pyro_dcign.training import Processes, Record, Trainer
 
 LARGE_BYTES = 15e9
 """GPU memory from which ``large`` is the default: images take 5.4 GB, and a step 2 more."""
@@ -75,10 +73,8 @@ def fit(
     if resume and (out or file):
         raise click.UsageError("--resume goes on with a run as it is; leave out --out and --config")
     given = {key: value for key, value in flags.items() if value is not None}
-    from pyro_dcign.runs.run import write_run_config
-    from pyro_dcign.training.processes import is_first, leave
-    from pyro_dcign.training.signals import Signals
-    from pyro_dcign.training.train import Trainer
+    from pyro_dcign.runs import write_run_config
+    from pyro_dcign.training import Signals, Trainer, is_first, leave
 
     config = configure({}) if resume else _settings(file, given)
     folder = resume or out or _folder(config)
@@ -111,8 +107,7 @@ def fit(
                 )
             sys.exit(128 + signals.heard)
         if not no_report and processes.first:
-            from pyro_dcign.measures.report import report
-            from pyro_dcign.measures.table import table
+            from pyro_dcign.measures import report, table
 
             _say("measuring on identities never trained on, and drawing")
             measures = report(run, store)
@@ -142,8 +137,8 @@ def _refuse_taken(folder: Path) -> None:
 
 def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
     from pyro_dcign.machine import device_of
-    from pyro_dcign.runs.run import build, code_of
-    from pyro_dcign.training.processes import join
+    from pyro_dcign.runs import build, code_of
+    from pyro_dcign.training import join
 
     device = device_of(config.device)
     processes = join(device)
@@ -168,10 +163,9 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
 
 
 def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
-    from pyro_dcign.datasets.store import Store
-    from pyro_dcign.runs.run import open_run
-    from pyro_dcign.training.processes import join, take_own_gpu
-    from pyro_dcign.training.resume import MAY_CHANGE
+    from pyro_dcign.datasets import Store
+    from pyro_dcign.runs import open_run
+    from pyro_dcign.training import MAY_CHANGE, join, take_own_gpu
 
     take_own_gpu()
     run = open_run(folder, trusted=[given.get("guide", "")])
@@ -200,9 +194,7 @@ def default_preset(device: str = "auto") -> str:
 
 
 def _data(config: Config, device: str) -> Store:
-    from pyro_dcign.datasets.generate import ensure_faces
-    from pyro_dcign.datasets.plans.recipe import LARGE_TEST, LARGE_TRAIN
-    from pyro_dcign.datasets.store import Store
+    from pyro_dcign.datasets import LARGE_TEST, LARGE_TRAIN, Store, ensure_faces
 
     if config.data:
         return Store.open(config.data)

@@ -51,14 +51,17 @@ def render(
     """
     import torch
 
-    from pyro_dcign.files.picture import read_picture
+    from pyro_dcign.files import read_picture
     from pyro_dcign.images import intensities
-    from pyro_dcign.measures.calibration import open_calibration
-    from pyro_dcign.measures.figures.pictures import sweep, sweep_values
-    from pyro_dcign.measures.figures.strips import frames, strip, write_pictures
-    from pyro_dcign.runs.checkpoint import load_parameters
-    from pyro_dcign.runs.codes import decode, encode
-    from pyro_dcign.runs.run import default_run, open_run
+    from pyro_dcign.measures import (
+        frames,
+        open_calibration,
+        strip,
+        sweep,
+        sweep_values,
+        write_pictures,
+    )
+    from pyro_dcign.runs import decode, default_run, encode, load_parameters, open_run
 
     out = out or Path(f"{image.stem}-views.png")
     if out.suffix.lower() not in (".png", ".gif"):

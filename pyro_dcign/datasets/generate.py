@@ -30,8 +30,8 @@ from pyro_dcign.datasets.shard import shard_length
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import write_whole
-from pyro_dcign.scenes.scene import Scene, load_scene
+from pyro_dcign.files import write_whole
+from pyro_dcign.scenes import Scene, load_scene
 
 
 def make(

@@ -22,7 +22,7 @@ from pyro_dcign.datasets.manifest import (
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError, refuse
-from pyro_dcign.files.npz import Array, archive
+from pyro_dcign.files import Array, archive
 from pyro_dcign.images import Pixels, resized
 
 TOLERANCE = 1e-3

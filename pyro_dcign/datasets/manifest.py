@@ -11,7 +11,7 @@ from typing import Any
 
 from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.untrusted import content, parse_json
+from pyro_dcign.files import content, parse_json
 
 FORMAT = "pyro-dcign store"
 VERSION = 1

@@ -14,7 +14,7 @@ import torch
 
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes.scene import Scene
+from pyro_dcign.scenes import Scene
 
 Chunk = tuple[str, str, tuple[int, ...]]
 """Split, type and numbers of the minibatches of one call of the renderer."""

@@ -10,8 +10,7 @@ from safetensors.torch import save
 from pyro_dcign.datasets.manifest import Shard
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.errors import InputError, plain
-from pyro_dcign.files.disk import write_whole
-from pyro_dcign.files.untrusted import parse_json
+from pyro_dcign.files import parse_json, write_whole
 
 SHARD_BYTES = 32 * 2**20
 SHARD_MINIBATCHES = 64

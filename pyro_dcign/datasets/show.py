@@ -9,7 +9,7 @@ from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import whole
+from pyro_dcign.files import whole
 
 _GAP, _LINE = 4, 14
 

@@ -15,7 +15,7 @@ from pyro_dcign.datasets.minibatch import Block, Minibatch
 from pyro_dcign.datasets.plans.rendering import Rendering, is_planned, renderings
 from pyro_dcign.datasets.shard import check_header
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import digest
+from pyro_dcign.files import digest
 
 
 @final

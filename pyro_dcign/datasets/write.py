@@ -28,7 +28,7 @@ from pyro_dcign.datasets.minibatch import Block, Minibatch
 from pyro_dcign.datasets.shard import check_header, shard_length, write_shard
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import digest, write_whole
+from pyro_dcign.files import digest, write_whole
 
 if importlib.util.find_spec("fcntl"):
     import fcntl

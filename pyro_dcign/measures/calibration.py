@@ -16,14 +16,11 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.errors import InputError, refuse
-from pyro_dcign.files.disk import write_whole
-from pyro_dcign.files.untrusted import content, parse_json
+from pyro_dcign.files import content, parse_json, write_whole
 from pyro_dcign.measures.curve import Curve, curve_of
-from pyro_dcign.runs.codes import Codes, encode
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Codes, Run, encode
 
 FILE = "calibration.json"
 FORMAT = "pyro-dcign calibration"

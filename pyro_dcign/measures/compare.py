@@ -13,27 +13,22 @@ import numpy as np
 import torch
 
 from pyro_dcign.config import Config
-from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.errors import InputError, refuse
-from pyro_dcign.files.disk import write_whole
-from pyro_dcign.files.untrusted import content, parse_json
+from pyro_dcign.files import content, parse_json, write_whole
 from pyro_dcign.measures.calibration import (
     Calibration,
     calibrate,
     open_calibration,
     write_calibration,
 )
-from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.intervals import over_seeds
-from pyro_dcign.model.guide import load_guide
-from pyro_dcign.posterior.arviz_bridge import pareto_k
-from pyro_dcign.posterior.importance import bounds, importance
-from pyro_dcign.runs.checkpoint import FOLDER as CHECKPOINTS
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.runs.run import CONFIG, Run, build, open_run, write_run_config
-from pyro_dcign.training.record import METRICS
-from pyro_dcign.training.train import Trainer
+from pyro_dcign.model import load_guide
+from pyro_dcign.posterior import bounds, importance, pareto_k
+from pyro_dcign.runs import CONFIG, Run, build, load_parameters, open_run, write_run_config
+from pyro_dcign.runs import FOLDER as CHECKPOINTS
+from pyro_dcign.training import METRICS, Trainer
 
 GUIDES = (
     "mean_field",

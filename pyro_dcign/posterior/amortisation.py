@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_dcign.images import Images, Pixels, intensities
-from pyro_dcign.runs.codes import IMAGES_AT_ONCE, draw_codes, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import IMAGES_AT_ONCE, Run, draw_codes, undisturbed
 
 
 def refined_elbo(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyro_dcign.files.disk import whole
+from pyro_dcign.files import whole
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels, intensities
 from pyro_dcign.posterior import predictive, sbc
 from pyro_dcign.posterior.amortisation import refined_elbo
 from pyro_dcign.posterior.findings import Findings
-from pyro_dcign.posterior.importance import importance
 from pyro_dcign.posterior.nuts import nuts
-from pyro_dcign.runs.codes import draw_codes, encode, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.posterior.weights import importance
+from pyro_dcign.runs import Run, draw_codes, encode, undisturbed
 
 
 @dataclass(frozen=True)

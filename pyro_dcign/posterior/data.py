@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.posterior import arviz_bridge
-from pyro_dcign.posterior.importance import importance
-from pyro_dcign.runs.codes import batch_size, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.posterior.weights import importance
+from pyro_dcign.runs import Run, batch_size, undisturbed
 
 FILE = "posterior.nc"
 

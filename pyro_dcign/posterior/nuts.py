@@ -6,8 +6,7 @@ from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from pyro_dcign.images import Pixels, intensities
-from pyro_dcign.runs.codes import draw_codes, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run, draw_codes, undisturbed
 
 Chains = Float[Tensor, "chains draws latents"]
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from pyro_dcign.images import Pixels, intensities
 from pyro_dcign.posterior.arviz_bridge import Array, loo_pit
-from pyro_dcign.runs.codes import IMAGES_AT_ONCE, draw_codes, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import IMAGES_AT_ONCE, Run, draw_codes, undisturbed
 
 REFUSED = {
     "bernoulli": (

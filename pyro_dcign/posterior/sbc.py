@@ -5,8 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.runs.codes import IMAGES_AT_ONCE, batch_size, draw_codes, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import IMAGES_AT_ONCE, Run, batch_size, draw_codes, undisturbed
 
 REFUSED = {
     "bernoulli": (

@@ -1,1 +1,37 @@
 """A run's folder: its configuration, networks, checkpoints and the codes read from it."""
+
+from pyro_dcign.runs.checkpoint import (
+    FOLDER,
+    OPTIMIZER,
+    PARAMETERS,
+    RANDOM,
+    STATE,
+    best_checkpoint,
+    load_parameters,
+    newest_checkpoint,
+    read_json,
+    read_tensors,
+    save_checkpoint,
+    tidy,
+)
+from pyro_dcign.runs.codes import (
+    IMAGES_AT_ONCE,
+    AtMean,
+    Codes,
+    batch_size,
+    decode,
+    draw,
+    draw_codes,
+    encode,
+    posterior_mean,
+    undisturbed,
+)
+from pyro_dcign.runs.run import CONFIG, Run, build, code_of, default_run, open_run, write_run_config
+
+__all__ = [
+    "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "RANDOM", "STATE", "AtMean",
+    "Codes", "Run", "batch_size", "best_checkpoint", "build", "code_of", "decode", "default_run",
+    "draw", "draw_codes", "encode", "load_parameters", "newest_checkpoint", "open_run",
+    "posterior_mean", "read_json", "read_tensors", "save_checkpoint", "tidy", "undisturbed",
+    "write_run_config",
+]  # fmt: skip

@@ -20,8 +20,7 @@ from torch import Tensor
 from pyro_dcign import __version__
 from pyro_dcign.config import settings_of
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import digest, naming, sync
-from pyro_dcign.files.untrusted import content
+from pyro_dcign.files import content, digest, naming, sync
 from pyro_dcign.runs.run import Run
 
 FOLDER = "checkpoints"

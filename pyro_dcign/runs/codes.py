@@ -15,8 +15,7 @@ from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, Pixels, intensities
 from pyro_dcign.machine import kept_heap
-from pyro_dcign.model.elbo import unclamped_losses
-from pyro_dcign.model.guide import Guide
+from pyro_dcign.model import Guide, unclamped_losses
 from pyro_dcign.runs.run import Run
 
 Codes = Float[Tensor, "images latents"]

@@ -14,11 +14,9 @@ from torch import nn
 from pyro_dcign.code import FactorRange, GraphicsCode
 from pyro_dcign.config import Config, completed, configure, settings_of
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import write_whole
+from pyro_dcign.files import write_whole
 from pyro_dcign.machine import device_of
-from pyro_dcign.model.generative import Model
-from pyro_dcign.model.guide import known_guides, load_guide
-from pyro_dcign.model.networks import Decoder, Encoder
+from pyro_dcign.model import Decoder, Encoder, Model, known_guides, load_guide
 
 CONFIG = "config.toml"
 MAX_PARAMETERS = 10**9

@@ -10,8 +10,7 @@ from jaxtyping import Float32, Int64
 from numpy import ndarray
 
 from pyro_dcign.errors import need_file, refuse
-from pyro_dcign.files.hdf5 import datasets
-from pyro_dcign.files.matlab import variables
+from pyro_dcign.files import datasets, variables
 from pyro_dcign.scenes.morphable import (
     MAX_TRIANGLES,
     MAX_VERTICES,

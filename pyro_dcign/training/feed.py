@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, intensities
 from pyro_dcign.training.schedule import Schedule

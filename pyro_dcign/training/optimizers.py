@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyro_dcign.machine import tf32_matmul
-from pyro_dcign.model.networks import UnpoolConv2d
+from pyro_dcign.model import UnpoolConv2d
 
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)

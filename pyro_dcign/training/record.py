@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import naming, write_whole
+from pyro_dcign.files import naming, write_whole
 from pyro_dcign.images import Images, intensities
 from pyro_dcign.training.feed import Draws
 from pyro_dcign.training.steps import History

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from pyro_dcign.config import completed, settings_of
 from pyro_dcign.errors import InputError
-from pyro_dcign.runs.checkpoint import (
+from pyro_dcign.runs import (
     OPTIMIZER,
     RANDOM,
     STATE,
+    Run,
     load_parameters,
     newest_checkpoint,
     read_json,
     read_tensors,
 )
-from pyro_dcign.runs.run import Run
 from pyro_dcign.training.optimizers import kept_of
 
 MAY_CHANGE = {"data", "device", "steps", "evaluate_every", "checkpoint_every"}

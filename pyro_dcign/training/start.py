@@ -9,8 +9,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_dcign.images import intensities
-from pyro_dcign.runs.codes import AtMean
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import AtMean, Run
 from pyro_dcign.training.feed import Feed
 
 STEPS = 300

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from pyro_dcign.images import Images
 from pyro_dcign.machine import timed_convolutions
-from pyro_dcign.model.elbo import Losses
-from pyro_dcign.model.sites import Active
+from pyro_dcign.model import Active, Losses
 from pyro_dcign.training.feed import Draws, Feed
 
 History = Float[Tensor, "steps 2 minibatches"]

@@ -12,11 +12,8 @@ from torch import nn
 
 from pyro_dcign.images import Images
 from pyro_dcign.machine import precision_of, tf32_matmul
-from pyro_dcign.model.elbo import Losses, load_elbo, unclamped_losses
-from pyro_dcign.model.fused import Fused
-from pyro_dcign.model.handlers import Handler, handler_of
-from pyro_dcign.model.sites import Active
-from pyro_dcign.runs.run import Run
+from pyro_dcign.model import Active, Fused, Handler, Losses, handler_of, load_elbo, unclamped_losses
+from pyro_dcign.runs import Run
 from pyro_dcign.training.optimizers import load_optimizer
 
 

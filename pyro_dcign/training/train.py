@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import Store
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import locked
+from pyro_dcign.files import locked
 from pyro_dcign.machine import kept_heap, timed_convolutions
-from pyro_dcign.runs.checkpoint import newest_checkpoint, save_checkpoint, tidy
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run, newest_checkpoint, save_checkpoint, tidy
 from pyro_dcign.training.feed import Draws, Feed, cuts_of
 from pyro_dcign.training.processes import Processes
 from pyro_dcign.training.record import (

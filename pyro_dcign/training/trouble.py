@@ -11,9 +11,9 @@ from pyro import poutine
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pyro_dcign.files.disk import write_whole
+from pyro_dcign.files import write_whole
 from pyro_dcign.images import Images
-from pyro_dcign.model.sites import Active
+from pyro_dcign.model import Active
 from pyro_dcign.training.feed import Draws, Feed
 from pyro_dcign.training.resume import random_state, set_random_state
 from pyro_dcign.training.steps import History

@@ -13,7 +13,7 @@ from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.plans.plan import MinibatchPlan
 from pyro_dcign.datasets.plans.recipe import Recipe
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes.chairs import CHAIRS, Chairs
+from pyro_dcign.scenes import CHAIRS, Chairs
 
 TEST_SHARE = 150 / CHAIRS
 """Share of the chairs that are kept for the test (paper, section 4.2: 150 of 1,357)."""

@@ -14,7 +14,7 @@ from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import SPLITS
 from pyro_dcign.datasets.minibatch import MINIBATCH, Block
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes.scene import Scene
+from pyro_dcign.scenes import Scene
 
 IDENTITIES = {"train": (0, 2**20), "test": (2**30, 2**30 + 2**20)}
 """Identities of each split, first and one past the last: split before anything is drawn."""

@@ -14,7 +14,7 @@ from pyro_dcign.datasets.plans.plan import Planner, Plans, rendered
 from pyro_dcign.datasets.plans.recipe import Recipe
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.errors import InputError
-from pyro_dcign.scenes.scene import Scene, load_scene
+from pyro_dcign.scenes import Scene, load_scene
 
 CHUNK = {"cpu": 4, "cuda": 64}
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyro_dcign.datasets.manifest import MAX_IMAGES
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey, grid
 from pyro_dcign.errors import need_folder, refuse
-from pyro_dcign.files.matlab import variables
+from pyro_dcign.files import variables
 
 AZIMUTHS, ELEVATIONS = 24, 4
 MAX_VIEW = 256  # pixels a side; the makers' have 128

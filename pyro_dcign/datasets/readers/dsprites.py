@@ -9,7 +9,7 @@ import numpy as np
 from pyro_dcign.datasets.manifest import MAX_IMAGES, MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Grey, Source
 from pyro_dcign.errors import refuse
-from pyro_dcign.files.npz import archive
+from pyro_dcign.files import archive
 
 FACTORS = ("color", "shape", "scale", "orientation", "x", "y")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey, grid
 from pyro_dcign.errors import refuse
-from pyro_dcign.files.npz import archive
+from pyro_dcign.files import archive
 
 GRID = {
     "color": 6,

@@ -15,7 +15,7 @@ from pyro_dcign.datasets.manifest import (
 )
 from pyro_dcign.datasets.readers.source import BLOCK_BYTES, MAX_PICTURE, Column, Source
 from pyro_dcign.errors import refuse
-from pyro_dcign.files.npz import archive
+from pyro_dcign.files import archive
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pyro_dcign.datasets.readers.source import Grey
 from pyro_dcign.errors import refuse
-from pyro_dcign.files.picture import FORMATS, opened
+from pyro_dcign.files import FORMATS, opened
 
 _FORMATS = tuple(name for name in FORMATS if name != "GIF")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")

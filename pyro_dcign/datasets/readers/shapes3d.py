@@ -9,7 +9,7 @@ import numpy as np
 from pyro_dcign.datasets.manifest import MAX_IMAGES, MAX_VALUE
 from pyro_dcign.datasets.readers.source import Column, Grey, Source, grey
 from pyro_dcign.errors import refuse
-from pyro_dcign.files.hdf5 import datasets
+from pyro_dcign.files import datasets
 
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "azimuth")
 """Columns of the labels; the makers call the last one orientation, in degrees from -30 to 30."""

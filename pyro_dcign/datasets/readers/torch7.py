@@ -22,7 +22,7 @@ from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import need_folder, refuse
-from pyro_dcign.files.untrusted import content
+from pyro_dcign.files import content
 
 TYPES = {"azimuth": "AZ", "elevation": "EL", "light": "LIGHT_AZ", INTRINSIC: "SHAPE"}
 PARTS = {"train": "FT_training", "test": "FT_test"}

@@ -12,12 +12,11 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError, need_file
-from pyro_dcign.files.untrusted import parse_json
+from pyro_dcign.files import parse_json
 from pyro_dcign.measures.calibration import Calibration
-from pyro_dcign.runs.codes import encode
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run, encode
 from pyro_dcign.style import INK, STYLE, blank, degrees, palette
 
 POINTS = 1500

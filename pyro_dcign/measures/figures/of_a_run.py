@@ -6,14 +6,13 @@ touched.
 
 from pathlib import Path
 
-from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.measures.calibration import Calibration, open_calibration
 from pyro_dcign.measures.figures.curves import read_metrics, readings, training_curves
 from pyro_dcign.measures.figures.pictures import editings, reconstructions, sweeps
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run
 from pyro_dcign.style import save
-from pyro_dcign.training.record import METRICS
+from pyro_dcign.training import METRICS
 
 __all__ = [
     "editings",

@@ -6,12 +6,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.images import intensities
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.measures.figures.mosaic import mosaic, stack
-from pyro_dcign.runs.codes import decode, encode
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Run, decode, encode
 from pyro_dcign.style import degrees
 
 

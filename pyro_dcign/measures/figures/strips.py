@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from pyro_dcign.files.disk import whole
+from pyro_dcign.files import whole
 from pyro_dcign.style import degrees
 
 Views = Float[Tensor, "_ 1 height width"]

@@ -9,15 +9,14 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-from pyro_dcign.datasets.labelled import EvaluationSet
+from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, intensities
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.measures.disentanglement import columns, disentanglement
 from pyro_dcign.measures.intervals import Array, Interval, interval, resamples
-from pyro_dcign.runs.codes import Codes, decode, draw, encode
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import Codes, Run, decode, draw, encode
 
 IMAGES = 2500
 PAIRS = 400

@@ -14,8 +14,7 @@ from torch import Tensor
 from pyro_dcign.code import INTRINSIC, GraphicsCode, Latents
 from pyro_dcign.images import Images, Pixels, intensities
 from pyro_dcign.posterior.arviz_bridge import Array
-from pyro_dcign.runs.codes import IMAGES_AT_ONCE, batch_size, posterior_mean, undisturbed
-from pyro_dcign.runs.run import Run
+from pyro_dcign.runs import IMAGES_AT_ONCE, Run, batch_size, posterior_mean, undisturbed
 
 
 @dataclass(frozen=True)

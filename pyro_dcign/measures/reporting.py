@@ -12,16 +12,14 @@ from safetensors.torch import save_file
 
 from pyro_dcign import __version__
 from pyro_dcign.config import settings_of
-from pyro_dcign.datasets.labelled import evaluation_set
-from pyro_dcign.datasets.store import Store
+from pyro_dcign.datasets import Store, evaluation_set
 from pyro_dcign.errors import InputError
-from pyro_dcign.files.disk import write_whole
+from pyro_dcign.files import write_whole
 from pyro_dcign.measures.calibration import FILE, calibrate, write_calibration
-from pyro_dcign.measures.evaluate import evaluate
+from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
-from pyro_dcign.measures.table import table
-from pyro_dcign.runs.checkpoint import PARAMETERS
-from pyro_dcign.runs.run import Run, write_run_config
+from pyro_dcign.measures.tables import table
+from pyro_dcign.runs import PARAMETERS, Run, write_run_config
 
 MEASURES = "measures.json"
 CARD = "MODEL_CARD.md"
@@ -79,7 +77,7 @@ def share(
     Args:
         run: With trained networks, calibrated.
         store: Whose recipe the card names.
-        measures: From :func:`pyro_dcign.measures.evaluate.evaluate`.
+        measures: From :func:`pyro_dcign.measures.evaluation.evaluate`.
         out: The new folder; ``--run`` of evaluate and render takes it.
         made_by: The command that makes it again.
 
