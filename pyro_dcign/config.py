@@ -33,7 +33,7 @@ class Config:
         kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
         agreement: Weight of the exchange's divergence between an image and its donor.
         start: random (paper), or principal: extrinsic latents along their principal component.
-        ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
+        ratio: Shares of the types of minibatches, as 1:10, 1:1:1:10 or each=1,pose=5,intrinsic=1.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.

@@ -70,7 +70,7 @@ def test_a_state_of_other_data_is_refused():
 @pytest.mark.parametrize(
     ("ratio", "message"),
     [
-        ({"pose": 1.0}, "name those only"),
+        ({"pose": 1.0}, "data make faces OUT --types pose=250"),
         ({"light": -1.0}, "0 or more"),
         ({"light": float("nan")}, "0 or more"),
         ({"light": 0.0}, "positive share"),

@@ -9,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
+from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, intensities
@@ -37,7 +38,10 @@ def evaluate(
     the set cannot give (no pairs, no true values) is None.
 
     Returns:
-        ``mse``, ``elbo`` (nats an image), ``active_units``; for each extrinsic factor in
+        ``mse``, ``swap_mse`` (the person of one picture under every extrinsic latent of another
+        picture of the same person, against that other picture; the pairs are those of
+        :meth:`EvaluationSet.pairs`), ``swap_pairs``, ``elbo`` (nats an image), ``active_units``;
+        for each extrinsic factor in
         ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``leakage``,
         ``leakage_means``, ``rerender_mse``, ``rerender_ratio``, ``no_edit_mse`` and ``pairs``; then
         the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and
@@ -59,6 +63,7 @@ def evaluate(
     periods = {name: limits.period for name, limits in run.factors.items() if limits.period}
     measures: Measures = {
         "mse": interval(intervals.mean(weights, errors)),
+        **_swapping(seen),
         "elbo": interval(intervals.mean(weights, -(reconstruction + kl).double().numpy())),
         "active_units": int((codes.var(0, correction=0) > ACTIVE).sum()),
         "factors": {name: dict.fromkeys(FACTOR_MEASURES) for name in run.factors},
@@ -165,6 +170,21 @@ def _leakage(seen: _Seen, factor: str, codes: Codes) -> Interval | None:
     others = codes[:, seen.calibration.others(factor, codes.shape[1])].double().numpy()
     ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     return seen.probe(ridge, others, seen.targets(factor))
+
+
+def _swapping(seen: _Seen) -> Measures:
+    """How near one picture's intrinsic code under another's whole pose comes to the other."""
+    code = seen.run.code
+    names = [name for name in code.extrinsic if name in seen.images.factors]
+    first, second = seen.images.pairs(*names, cap=PAIRS, seed=seen.seed)
+    if not code.extrinsic or not len(first):
+        return {"swap_mse": None, "swap_pairs": 0}
+    pose = code.active_latents(code.active(INTRINSIC)).logical_not()
+    swapped = decode(seen.run, torch.where(pose, seen.codes[second], seen.codes[first]))
+    targets = intensities(seen.images.pixels[second])
+    errors = (swapped - targets).square().mean((1, 2, 3)).double().numpy()
+    found = intervals.mean(seen.weights(first.numpy()), errors)
+    return {"swap_mse": interval(found), "swap_pairs": len(first)}
 
 
 def _editing(seen: _Seen, factor: str) -> Measures:

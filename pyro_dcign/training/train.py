@@ -174,7 +174,7 @@ class Trainer:
             self.schedule.load_state_dict(drawn)
             draws = self.feed.draw(taken, config.minibatches)
         self.step += taken
-        return by_type(draws, history, self.run.code.factors)
+        return by_type(draws, history, self.run.code)
 
     def _trouble(self, before: Before, draws: Draws) -> InputError:
         """Say which step went wrong and where, and keep what it was fed."""
@@ -182,8 +182,8 @@ class Trainer:
         # The process that met it names a site; to the others it came as a gradient.
         what = max(self.processes.objects(found.what), key=lambda said: "site" in said)
         step, rows = self.step + found.step + 1, draws.rows[found.step]
-        types = draws.active[found.step].int().argmax(-1).tolist()
-        varying = ", ".join(dict.fromkeys(self.run.code.factors[t] for t in types))
+        types = [self.run.code.varying(active) for active in draws.active[found.step]]
+        varying = ", ".join(dict.fromkeys(types))
         kept = ""
         if self.processes.first:
             said = {"step": str(step), "varying": varying, "not_finite": what}
