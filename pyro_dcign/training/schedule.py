@@ -50,8 +50,8 @@ class Schedule:
             if share > 0 and self.counts.get(varying, 0) < 1:
                 there = ", ".join(name for name, count in self.counts.items() if count)
                 raise InputError(
-                    f"expected minibatches of type {varying}, found those of {there} only in the "
-                    f"data; leave it out of the ratio, or make data that hold some, such as by "
+                    f"expected minibatches of type {varying}, found none in the data, which hold "
+                    f"{there}; leave it out of the ratio, or make or import data that hold some: "
                     f"pyro-dcign data make faces OUT --types {varying}=250"
                 )
         total = sum(self.ratio.values())
