@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyro_dcign.scenes.rasterizer import interpolate, nearest, resolve
-from pyro_dcign.scenes.render import Meshes, Surface, View, draw, lamp, rotation
+from pyro_dcign.scenes.render import Lamps, Meshes, Surface, View, draw, lamp, rotation
 from pyro_dcign.scenes.shadow import ShadowMap
 
 
@@ -142,6 +142,6 @@ def test_light_on_a_plate_is_lamberts() -> None:
     def grey(surface: Surface) -> Tensor:
         return torch.full((len(surface.mesh),), 0.5)
 
-    value = draw(mesh, view, grey, ambient=0.2, shadows=False)[0, 1, 1]
+    value = draw(mesh, view, grey, lamps=Lamps(0.2), shadows=False)[0, 1, 1]
     radiance = 0.5 * (0.2 + 0.8 * float(light[0, 2]))
     assert int(value) == pytest.approx(255 * radiance ** (1 / 2.2), abs=1)

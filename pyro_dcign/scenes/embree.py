@@ -1,7 +1,5 @@
 """Heads and chairs by ray tracing on a CPU with Embree (extra ``embree``), as a second opinion."""
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -10,7 +8,7 @@ from torch import Tensor
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes.rasterizer import Hits
-from pyro_dcign.scenes.render import FIELD_OF_VIEW, Lit, Meshes, View
+from pyro_dcign.scenes.render import Lit, Meshes, View
 
 Vectors = Float32[ndarray, "rays 3"]
 
@@ -43,14 +41,19 @@ class Embree:
         of = [scenes[mesh] for mesh in view.mesh.tolist()]
         side = view.side
         grid = (torch.arange(side) + 0.5) * (2 / side) - 1
-        grid = grid * math.tan(math.radians(FIELD_OF_VIEW / 2))
-        down, right = torch.meshgrid(-grid, grid, indexing="ij")
-        ray = torch.stack((right, down, -torch.ones_like(right)), -1).view(-1, 3)
+        many = torch.ones(len(of), dtype=torch.float64)
+        spread, away_from = (many * torch.as_tensor(x).cpu() for x in (view.spread, view.distance))
+        shift = torch.zeros(len(of), 2) if view.shift is None else view.shift.cpu()
+        height = torch.zeros(len(of)) if view.height is None else view.height.cpu()
         sample, triangle, weight = [], [], []
         for k, scene in enumerate(of):
             turn = view.rotation[k].cpu()
+            wide = (grid - 2 * shift[k, 0]) * float(spread[k] / 2)
+            high = (-grid - 2 * shift[k, 1]) * float(spread[k] / 2)
+            up, right = torch.meshgrid(high, wide, indexing="ij")
+            ray = torch.stack((right, up, -torch.ones_like(right)), -1).view(-1, 3)
             rays = (ray @ turn).numpy()
-            eye = (turn[2] * view.distance).numpy()
+            eye = (turn[2] * float(away_from[k]) - turn[1] * height[k]).numpy()
             found = scene.run(np.broadcast_to(eye, rays.shape).copy(), rays, output=1)
             away = (found["Ng"] * rays).sum(1) > 0  # the inside of a mesh is not drawn
             hit = np.flatnonzero((found["primID"] >= 0) & ~away)
