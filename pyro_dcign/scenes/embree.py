@@ -1,8 +1,10 @@
 """Heads and chairs by ray tracing on a CPU with Embree (extra ``embree``), as a second opinion."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -34,11 +36,15 @@ class Embree:
     def __call__(self, meshes: Meshes, view: View) -> tuple[Hits, Lit]:
         """Hits of the camera's samples, and the test for shadow."""
         triangles = meshes.triangles.cpu().numpy()
-        scenes = {}
-        for mesh in view.mesh.unique().tolist():
-            scenes[mesh] = self._scene()
-            self._mesh(scenes[mesh], meshes.vertices[:, :, mesh].T.cpu().numpy()[triangles])
-        of = [scenes[mesh] for mesh in view.mesh.tolist()]
+
+        def built(corners: Int64[ndarray, "triangles 3"]) -> list[Any]:
+            scenes = {}
+            for mesh in view.mesh.unique().tolist():
+                scenes[mesh] = self._scene()
+                self._mesh(scenes[mesh], meshes.vertices[:, :, mesh].T.cpu().numpy()[corners])
+            return [scenes[mesh] for mesh in view.mesh.tolist()]
+
+        of = built(triangles)
         side = view.side
         grid = (torch.arange(side) + 0.5) * (2 / side) - 1
         many = torch.ones(len(of), dtype=torch.float64)
@@ -74,7 +80,8 @@ class Embree:
             start = np.searchsorted(image.cpu().numpy(), np.arange(len(of) + 1))
             origin = np.ascontiguousarray(point.T.cpu().numpy())
             out = np.ones(len(origin), np.float32)
-            for k, scene in enumerate(of):
+            throwing = of if meshes.casting is None else built(triangles[: meshes.casting])
+            for k, scene in enumerate(throwing):
                 rows = slice(start[k], start[k + 1])
                 toward = np.broadcast_to(view.lamp[k].cpu().numpy(), origin[rows].shape).copy()
                 out[rows] = scene.run(origin[rows].copy(), toward, query="OCCLUDED") < 0

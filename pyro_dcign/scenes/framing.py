@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from pyro_dcign.scenes import FactorRange
+from pyro_dcign.code import FactorRange
 
 FRAMING: Mapping[str, FactorRange] = {
     "shift_x": FactorRange(-0.12, 0.12),

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -84,14 +84,19 @@ class Heads:
 
         Hair lifts the surface; ``tones`` (from `complexion`) say where and how much.
         """
+        volume = hair_volume(self.fields, tones)
+        vertices = self.shapes(identity) + volume * self.outwards
+        normals = vertex_normals(vertices, self.triangles, self.around)
+        return Meshes(vertices, normals, self.triangles)
+
+    def shapes(
+        self, identity: Int64[Tensor, " people"]
+    ) -> Float32[Tensor, "3 vertices people"]:
+        """Vertices of each person without hair."""
         draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
         offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))
         # On a grid, so that the order in which a matmul adds does not show.
-        vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
-        volume = hair_volume(self.fields, tones)
-        vertices = vertices + volume * self.outwards
-        normals = vertex_normals(vertices, self.triangles, self.around)
-        return Meshes(vertices, normals, self.triangles)
+        return ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
 
     def render(
         self,

@@ -42,12 +42,14 @@ class Meshes:
         normals: Unit vectors outwards.
         triangles: Corners, anticlockwise when seen from outside.
         shading: How many of the first vertices a shadow map must hold; all where it is none.
+        casting: How many of the first triangles throw shadows; all where it is none.
     """
 
     vertices: Float32[Tensor, "3 vertices meshes"]
     normals: Float32[Tensor, "3 vertices meshes"]
     triangles: Int64[Tensor, "triangles 3"]
     shading: int | None = None
+    casting: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def project(
 
 def _shadow(vertices: Tensor, meshes: Meshes, view: View) -> ShadowMap:
     side = max(96, view.side * 3 // 4)
-    return ShadowMap(vertices, meshes.triangles, view.lamp, side=side, held=meshes.shading)
+    triangles = meshes.triangles[: meshes.casting]
+    return ShadowMap(vertices, triangles, view.lamp, side=side, held=meshes.shading)
 
 
 def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
@@ -278,12 +281,17 @@ def rotation(
     return torch.stack(turn, 1).view(-1, 3, 3).float()
 
 
-def lamp(light: Float[Tensor, " images"]) -> Float32[Tensor, "images 3"]:
+def lamp(
+    light: Float[Tensor, " images"], elevation: Float[Tensor, " images"] | None = None
+) -> Float32[Tensor, "images 3"]:
     """Direction of the lamp in the camera's axes; positive degrees light the picture's right."""
     a = torch.deg2rad(light.double())
     e = math.radians(LAMP_ELEVATION)
-    up = torch.full_like(a, math.sin(e))
-    return torch.stack((a.sin() * math.cos(e), up, a.cos() * math.cos(e)), 1).float()
+    up, across = torch.full_like(a, math.sin(e)), torch.full_like(a, math.cos(e))
+    if elevation is not None:
+        e_ = torch.deg2rad(elevation.double())
+        up, across = e_.sin(), e_.cos()
+    return torch.stack((a.sin() * across, up, a.cos() * across), 1).float()
 
 
 def distance(share: float) -> float:
