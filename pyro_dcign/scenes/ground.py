@@ -25,19 +25,22 @@ SHARES = {"black": 0.08, "grey": 0.24, "gradient": 0.26, "clutter": 0.42}
 """How often each kind of ground comes."""
 
 
-def textures(identity: Int64[Tensor, " people"]) -> Float32[Tensor, "people texels texels"]:
-    """Radiance of each person's ground, from 0 to 1.
+def textures(
+    identity: Int64[Tensor, " people"], device: str | torch.device = "cpu"
+) -> Float32[Tensor, "people texels texels"]:
+    """Radiance of each person's ground, from 0 to 1, made on a device.
 
     Example:
         >>> textures(torch.arange(3)).shape
         torch.Size([3, 64, 64])
     """
     grids = [side * side for side in OCTAVES]
-    u = torch.from_numpy(uniform(identity, stream=STREAM, count=10 + sum(grids))).float()
+    draws = uniform(identity, stream=STREAM, count=10 + sum(grids))
+    u = torch.from_numpy(draws).float().to(device)
     kind, low, high, angle, bend, edge, detail, x, y, fall = u[:, :10, None, None].unbind(1)
     a, b = (0.02 + 0.78 * tone**1.6 for tone in (low, high))  # radiances: a picture shows roots
 
-    at = (torch.arange(TEXELS) + 0.5) / TEXELS * 2 - 1
+    at = (torch.arange(TEXELS, device=device) + 0.5) / TEXELS * 2 - 1
     down, right = torch.meshgrid(at, at, indexing="ij")
     along = right * torch.cos(2 * np.pi * angle) + down * torch.sin(2 * np.pi * angle)
     slope = (0.5 + 0.45 * along).clamp(0, 1) ** (0.6 + 1.2 * bend)

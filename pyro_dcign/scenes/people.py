@@ -135,7 +135,7 @@ class People:
         )
         meshes = self.meshes(people, worn)
         meshes.vertices[1:] -= axis.T[:, None]  # turn about this person's own axis
-        behind = textures(people).to(self.device)
+        behind = textures(people, self.device)
 
         azimuth, elevation, light = (factors[name].to(self.device) for name in Heads.factors)
         turned = rotation(azimuth, elevation)
