@@ -89,6 +89,7 @@ def test_show_draws_a_row_for_each_minibatch(folder, run, tmp_path):
         ["make", "faces", "{}/new", "--seed", "99999999999999999999"],
         ["make", "faces", "{}/new", "--workers", "0"],
         ["make", "faces", "{}/new", "--device", "tpu"],
+        ["make", "chairs", "{}/new", "--plain"],
         ["make", "cars", "{}/new"],
         ["make", "faces"],
         ["make", "faces", "{}"],
@@ -112,6 +113,23 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, folder, run, tmp_pa
     assert len(err.splitlines()) == 1
     assert err.startswith("Error: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "scene"), [([], "people"), (["--plain"], "faces")], ids=["varied", "plain"]
+)
+def test_faces_are_people_unless_plain(options, scene, run, tmp_path, monkeypatch):
+    asked = []
+
+    def loader(name, device="cpu"):
+        asked.append(name)
+        return fake_scene.load
+
+    monkeypatch.setattr(generate, "scene_loader", loader)
+    monkeypatch.setattr("pyro_dcign.datasets.scene_loader", loader)
+    assert run("data", "make", "faces", tmp_path / "set", *SMALL, *options)[0] == 0
+    assert asked == [scene]
+    assert json.loads((tmp_path / "set/manifest.json").read_text())["recipe"]["scene"] == scene
 
 
 FACTORS = {"azimuth": FactorRange(-80.0, 80.0), "arms": FactorRange(0.0, 1.0, (0.0, 1.0))}

@@ -1,4 +1,7 @@
-"""Forty heads under as many poses and lamps, one picture: python tools/contact_sheet.py OUT.png."""
+"""Forty people in as many poses and lights, one picture: python tools/contact_sheet.py OUT.png.
+
+With a second argument, of that scene: ``faces`` are plain heads.
+"""
 
 import sys
 
@@ -10,8 +13,8 @@ from pyro_dcign.scenes import load_scene
 COLUMNS, ROWS, SIDE = 10, 4, 150
 
 
-def main(target: str) -> None:
-    scene = load_scene("faces")
+def main(target: str, name: str = "people") -> None:
+    scene = load_scene(name)
     n = COLUMNS * ROWS
     g = torch.Generator().manual_seed(0)
     factors = {
@@ -27,4 +30,4 @@ def main(target: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

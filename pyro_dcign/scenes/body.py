@@ -104,11 +104,17 @@ class Body:
         offset = torch.where(offset < 0, offset, offset * thick)
         offset = torch.cat((offset, thick.expand(len(CLOTH) - 5, 1, people)))
         # The fold of a collar opens in front.
-        offset = torch.where(offset > 1.5 * thick, offset * (1 - 0.4 * self.cosine.clamp(min=0)), offset)
+        offset = torch.where(
+            offset > 1.5 * thick, offset * (1 - 0.4 * self.cosine.clamp(min=0)), offset
+        )
         cloth = self._surface(rings, at.clamp(max=len(KEYS)))
-        cloth = cloth + offset * torch.stack(
-            torch.broadcast_tensors(self.sine, 0.6 * torch.ones_like(self.sine), self.cosine)
-        )[:, None]
+        cloth = (
+            cloth
+            + offset
+            * torch.stack(
+                torch.broadcast_tensors(self.sine, 0.6 * torch.ones_like(self.sine), self.cosine)
+            )[:, None]
+        )
         return torch.cat((bare, cloth * (kind > 0)), 1).flatten(1, 2)
 
     def fields(

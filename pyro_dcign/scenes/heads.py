@@ -89,9 +89,7 @@ class Heads:
         normals = vertex_normals(vertices, self.triangles, self.around)
         return Meshes(vertices, normals, self.triangles)
 
-    def shapes(
-        self, identity: Int64[Tensor, " people"]
-    ) -> Float32[Tensor, "3 vertices people"]:
+    def shapes(self, identity: Int64[Tensor, " people"]) -> Float32[Tensor, "3 vertices people"]:
         """Vertices of each person without hair."""
         draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
         offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))

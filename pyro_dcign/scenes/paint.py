@@ -41,7 +41,9 @@ def person(
 
     band = torch.sin(pitch * torch.lerp(x, y, level) + phase).mul(5).clamp(-1, 1)
     worn = cloth * (1 + stripe * 0.5 * (band - 1))
-    strand = torch.sin(34 * x + 3 * torch.sin(6 * y + phase)) * torch.sin(57 * x - 5 * y + 2 * phase)
+    strand = torch.sin(34 * x + 3 * torch.sin(6 * y + phase)) * torch.sin(
+        57 * x - 5 * y + 2 * phase
+    )
     hung = hair * (1 + 0.22 * strand) * (1 - 0.45 * z)
     value = torch.where(part > 0.5, worn, value)
     value = torch.where(part > 1.5, hung, value)

@@ -144,7 +144,9 @@ class People:
         # Lamps stand still in the camera's axes; the mesh sees them turned back.
         toward = (turned[:, None] * lights[:, :, :, None]).sum(2)
 
-        albedo = Paint(partial(person, self.fields, worn.tones), "person", (self.fields, worn.tones))
+        albedo = Paint(
+            partial(person, self.fields, worn.tones), "person", (self.fields, worn.tones)
+        )
         samples = (side * SAMPLES) ** 2
         chunk = max(4, min(16, CHUNK // samples)) if self.device.type == "cpu" else 512
         out = []
