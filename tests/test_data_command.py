@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_dcign import datasets
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets import generate
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
@@ -19,7 +19,7 @@ SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]
 
 @pytest.fixture(autouse=True)
 def _fake_faces(monkeypatch):
-    monkeypatch.setattr(generate, "scene_loader", lambda name, device="cpu": fake_scene.load)
+    monkeypatch.setattr(datasets, "scene_loader", lambda name, device="cpu": fake_scene.load)
 
 
 @pytest.fixture
@@ -125,8 +125,7 @@ def test_faces_are_people_unless_plain(options, scene, run, tmp_path, monkeypatc
         asked.append(name)
         return fake_scene.load
 
-    monkeypatch.setattr(generate, "scene_loader", loader)
-    monkeypatch.setattr("pyro_dcign.datasets.scene_loader", loader)
+    monkeypatch.setattr(datasets, "scene_loader", loader)
     assert run("data", "make", "faces", tmp_path / "set", *SMALL, *options)[0] == 0
     assert asked == [scene]
     assert json.loads((tmp_path / "set/manifest.json").read_text())["recipe"]["scene"] == scene
