@@ -29,8 +29,8 @@ from pyro_dcign.scenes import rasterizer
 from pyro_dcign.scenes import render as shading
 from pyro_dcign.scenes.chairs import Chairs
 from pyro_dcign.scenes.heads import Heads
-from pyro_dcign.scenes.people import People
 from pyro_dcign.scenes.kernels import zbuffer
+from pyro_dcign.scenes.people import People
 from pyro_dcign.training import svi
 
 ERRORS = {}

@@ -50,7 +50,9 @@ def test_a_shift_moves_the_whole_picture_by_whole_pixels(name: str, right: int, 
 def test_a_shift_moves_the_silhouette_by_that_share_of_the_frame(shift: float) -> None:
     still = shoot("faces", side=100, size=0.8)
     moved = shoot("faces", side=100, size=0.8, shift_x=shift)
-    assert (centre(moved, 2) - centre(still, 2)).tolist() == pytest.approx([100 * shift] * 6, abs=0.2)
+    assert (centre(moved, 2) - centre(still, 2)).tolist() == pytest.approx(
+        [100 * shift] * 6, abs=0.2
+    )
 
 
 @pytest.mark.parametrize("size", [0.8, 1.15])

@@ -173,7 +173,7 @@ def test_all_that_is_worn_faces_outwards(scene: People) -> None:
 
 
 def test_a_missing_factor_is_named_in_one_line(scene: People) -> None:
-    with pytest.raises(InputError, match="people need .* got no size; add it"):
+    with pytest.raises(InputError, match=r"people need .* got no size; add it"):
         scene.render(MANY, dict.fromkeys(("azimuth", "elevation", "light", "shift_x", "shift_y"),
                                          torch.zeros(24)), side=8)  # fmt: skip
     with pytest.raises(InputError, match="1 or more"):

@@ -185,5 +185,5 @@ def test_a_second_lamp_adds_its_share_and_a_ground_shows_where_nothing_is() -> N
     value = draw(mesh, view, grey, lamps=lamps, ground=ground, shadows=False)
     for k, (ambient, more) in enumerate(((0.2, 0.3), (0.4, 0.0))):
         radiance = 0.5 * (ambient + (1 - ambient) * float(light[0, 2]) + more)
-        assert int(value[k, 4, 2]) == pytest.approx(255 * radiance ** (1 / 2.2), abs=1)
+        assert int(value[k, 3, 3]) == pytest.approx(255 * radiance ** (1 / 2.2), abs=1)
         assert int(value[k, 0, 3]) == pytest.approx(255 * ground[k, 0, 3] ** (1 / 2.2), abs=1)

@@ -5,12 +5,12 @@ from functools import partial
 from typing import final
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels
-from pyro_dcign.code import FactorRange
 from pyro_dcign.scenes.body import Body
 from pyro_dcign.scenes.framing import FRAMING, framing
 from pyro_dcign.scenes.glasses import Glasses

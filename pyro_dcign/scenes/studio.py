@@ -1,10 +1,10 @@
-"""Studios: camera, lamps and axis of turning that go with an identity, the same in all its poses."""
+"""Studios: camera, lamps and axis of turning of an identity, the same in all its poses."""
 
 import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from pyro_dcign.scenes.identity import uniform
