@@ -54,6 +54,11 @@ def data() -> None:
     type=int,
     help="Chairs to show, in all their 62 views unless --minibatches is given [default: 1357].",
 )
+@click.option(
+    "--plain",
+    is_flag=True,
+    help="Faces as the paper has them: heads alone before a black ground, in one framing.",
+)
 @click.option("--bfm", type=FOLDER, help="Faces of this Basel Face Model, .mat or .h5.")
 @click.option("--ict", type=FOLDER, help="Faces of ICT-FaceKit in this folder.")
 @click.option(
@@ -80,6 +85,7 @@ def make(
     test: int | None,
     types: str,
     chairs: int | None,
+    plain: bool,
     bfm: Path | None,
     ict: Path | None,
     plan_only: bool,
@@ -89,10 +95,11 @@ def make(
 ) -> None:
     """Render the typed minibatches of SCENE into the new folder OUT.
 
-    A type is the set of factors that vary in a minibatch: each factor alone, or pose, in which all
-    but the identity do. The seed alone decides what is shown. Interrupted work goes on where it
-    stopped. Chairs come as the paper's set, 1,357 of them at 31 azimuths and two elevations;
-    --minibatches draws from it.
+    Faces are people with hair, clothes and glasses, in many lights and framings and before many
+    grounds; with --plain, heads alone. Faces of --bfm and --ict are plain. A type is the set of
+    factors that vary in a minibatch: each factor alone, or pose, in which all but the identity do.
+    The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
+    the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
     from pyro_dcign.datasets import Recipe, all_chairs, counts, ensure, scene_loader, with_types
     from pyro_dcign.scenes import CHAIRS
@@ -113,10 +120,13 @@ def make(
     models = {name: path for name, path in (("bfm", bfm), ("ict", ict)) if path is not None}
     if len(models) > 1 or (models and scene != "faces"):
         raise InputError("expected one of --bfm and --ict, with the scene faces; leave one out")
+    if plain and scene != "faces":
+        raise InputError("expected --plain with the scene faces only; leave it out")
+    named = "people" if scene == "faces" and not plain else scene
     device = _device(device)
-    load = scene_loader(scene, device)
-    for name, path in models.items():
-        load = scene_loader(name, device, path=path)
+    load = scene_loader(named, device)
+    for named, path in models.items():
+        load = scene_loader(named, device, path=path)
     example = load()
     model = getattr(example, "digest", "")
     drawn = bool(types) or (minibatches, intrinsic, test) != (None, None, None)
@@ -136,7 +146,7 @@ def make(
             recipe = replace(recipe, minibatches=number, plan="drawn")
     else:
         side = 64 if side is None else side
-        recipe = Recipe(next(iter(models), scene), number, side=side, seed=seed, model=model)
+        recipe = Recipe(named, number, side=side, seed=seed, model=model)
     recipe = replace(recipe, stored=not plan_only)
     store = ensure(out, recipe, load, workers=workers, device=device)
     click.echo(_described(store))

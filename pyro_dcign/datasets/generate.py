@@ -146,6 +146,7 @@ def ensure_faces(
     intrinsic: int = SMALL_INTRINSIC,
     test: int = SMALL_TEST,
     seed: int = 0,
+    plain: bool = True,
     stored: bool = True,
     workers: int | None = None,
     device: str = "cpu",
@@ -160,6 +161,7 @@ def ensure_faces(
         intrinsic: Minibatches of the intrinsic type to train on.
         test: Minibatches of each type to test on.
         seed: Of every draw.
+        plain: Heads before a black ground, or people before many, in many framings.
         stored: Whether images go to the disk; else they are rendered where they are used.
         workers: Processes; by default one for each core.
         device: Where to render.
@@ -168,10 +170,11 @@ def ensure_faces(
     Raises:
         InputError: The folder holds another set.
     """
-    load = scene_loader("faces", device)
+    scene = "faces" if plain else "people"
+    load = scene_loader(scene, device)
     types = standard_types(load().factors)
     number = counts(types, train=train, intrinsic=intrinsic, test=test)
-    recipe = Recipe("faces", number, side=side, seed=seed, stored=stored)
+    recipe = Recipe(scene, number, side=side, seed=seed, stored=stored)
     return ensure(folder, recipe, load, workers=workers, device=device, quiet=quiet)
 
 

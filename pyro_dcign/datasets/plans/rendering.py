@@ -21,7 +21,7 @@ from pyro_dcign.varying import in_order
 CHUNK = {"cpu": 4, "cuda": 64}
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
 
-SCENES = ("faces", "chairs")
+SCENES = ("faces", "people", "chairs")
 """Scenes that a recipe alone can make again; others read a file that only its owner has."""
 
 MAX_BYTES = 64 * 2**30
