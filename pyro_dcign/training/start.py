@@ -26,8 +26,7 @@ def start_at_mean(run: Run, feed: Feed) -> None:
     rises (``warmup``) as well: at its full height Adam's first steps may overshoot from anywhere.
     """
     mean = feed.pixels[:, 0].float().mean() / 255  # an image of each minibatch will do
-    last: Any = run.model.decoder.blocks[-1]
-    torch.nn.init.constant_(last.bias, float(torch.logit(mean, eps=1e-3)))
+    torch.nn.init.constant_(run.model.decoder.bias, float(torch.logit(mean, eps=1e-3)))
 
 
 def principal_scores(
