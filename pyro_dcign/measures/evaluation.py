@@ -12,7 +12,7 @@ from sklearn.preprocessing import SplineTransformer, StandardScaler
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Images, intensities
+from pyro_dcign.images import Images, intensities, shifted
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.measures.disentanglement import columns, disentanglement
@@ -22,6 +22,8 @@ from pyro_dcign.runs import Codes, Run, decode, draw, encode
 IMAGES = 2500
 PAIRS = 400
 ACTIVE = 0.01
+MOVED = 0.08
+"""Most that pictures are shifted by for ``angle_error_moved``, of their side."""
 PENALTIES = np.logspace(-2, 4, 13)
 
 Measures = dict[str, Any]
@@ -42,7 +44,9 @@ def evaluate(
         picture of the same person, against that other picture; the pairs are those of
         :meth:`EvaluationSet.pairs`), ``swap_pairs``, ``elbo`` (nats an image), ``active_units``;
         for each extrinsic factor in
-        ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``leakage``,
+        ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``angle_error`` (rms
+        error of the value that the calibrated curve reads, in the factor's unit),
+        ``angle_error_moved`` (the same of pictures shifted by up to 8 % of the frame), ``leakage``,
         ``leakage_means``, ``rerender_mse``, ``rerender_ratio``, ``no_edit_mse`` and ``pairs``; then
         the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and
         ``identities``.
@@ -57,7 +61,8 @@ def evaluate(
     drawn, reconstruction, kl = draw(run, images.pixels, seed=seed)
     pictures = decode(run, codes)
     errors = _errors(pictures, images)
-    seen = _Seen(run, images, calibration, codes, drawn, pictures, errors, seed)
+    moved = encode(run, shifted(images.pixels, MOVED, seed=seed))
+    seen = _Seen(run, images, calibration, codes, drawn, moved, pictures, errors, seed)
     weights = seen.weights()
     known = {name: seen.truth(name) for name in run.factors if seen.knows(name)}
     periods = {name: limits.period for name, limits in run.factors.items() if limits.period}
@@ -83,6 +88,8 @@ FACTOR_MEASURES = (
     "latents",
     "spearman",
     "circular_r2",
+    "angle_error",
+    "angle_error_moved",
     "leakage",
     "leakage_means",
     "rerender_mse",
@@ -102,6 +109,7 @@ class _Seen:
     calibration: Calibration
     codes: Codes
     drawn: Codes
+    moved: Codes
     pictures: Images
     errors: Array
     seed: int
@@ -156,13 +164,26 @@ def _reading(seen: _Seen, factor: str) -> Measures:
     """Agreement of a factor's own latents with its true value."""
     curve = seen.calibration.curve(factor)
     own = seen.codes[:, list(curve.indices)].double().numpy()
-    found: Measures = {"latents": list(curve.indices)}
+    found: Measures = {
+        "latents": list(curve.indices),
+        "angle_error": _angle_error(seen, factor, seen.codes),
+        "angle_error_moved": _angle_error(seen, factor, seen.moved),
+    }
     if curve.period:
         splines = make_pipeline(SplineTransformer(n_knots=8), RidgeCV(PENALTIES))
         return found | {"circular_r2": seen.probe(splines, own, seen.targets(factor))}
     read = own[:, 0] if own.shape[1] == 1 else curve.nearest(own)
     ranks = intervals.spearman(seen.weights(), read, seen.truth(factor))
     return found | {"spearman": interval(ranks * (1 if ranks[0] >= 0 else -1))}
+
+
+def _angle_error(seen: _Seen, factor: str, codes: Codes) -> Interval | None:
+    """Root mean square error of the value that the curve reads; around a circle the short way."""
+    period = seen.calibration.curve(factor).period
+    off = seen.calibration.factor_values(factor, codes).double().numpy() - seen.truth(factor)
+    if period:
+        off = (off + period / 2) % period - period / 2
+    return interval(np.sqrt(intervals.mean(seen.weights(), off**2)))
 
 
 def _leakage(seen: _Seen, factor: str, codes: Codes) -> Interval | None:

@@ -48,7 +48,7 @@ class Glasses:
         self, head: Float32[Tensor, "3 vertices people"], glasses: Float32[Tensor, "7 people"]
     ) -> Float32[Tensor, "3 frame people"]:
         """Points of all parts; at the origin where a person wears none."""
-        there, wide, high, square, thick, drop, flat = glasses
+        there, wide, high, square, thick, drop, _ = glasses
         eye = head[:, self.eyes].mean(1)
         centre = eye[0].clamp(min=0.128) + 0.01
         level = eye[1] + drop
@@ -91,7 +91,8 @@ class Glasses:
             path = torch.stack(points, 1)
             path[0] *= side
             parts.append(tube(path, thick, closed=False))
-        return torch.cat(parts, 1) * there
+        frames: Tensor = torch.cat(parts, 1) * there
+        return frames
 
 
 def _tube_triangles(points: int, closed: bool) -> Tensor:

@@ -44,7 +44,8 @@ def lift(
     # Thick hair stands up more than out.
     above = ((y - 0.08) * (1 / 0.42)).clamp(0, 1)
     flat = 1 - (thickness * 14).clamp(max=0.7) * (1 - above * above * (3 - 2 * above))
-    return hair_volume(fields, tones) * flat * (1 + wave * locks) * (1 - bare)
+    grown: Tensor = hair_volume(fields, tones) * flat * (1 + wave * locks) * (1 - bare)
+    return grown
 
 
 def bareness(y: Tensor, z: Tensor) -> Tensor:
@@ -126,7 +127,8 @@ class Curtain:
             ragged = 0.02 * torch.sin(13 * bearing + 3 * phase) + 0.012 * torch.sin(31 * bearing)
             y = height[:, None] + ragged * (height[:, None] - 0.1).clamp(-0.4, 0) / -0.4
             walls.append(torch.stack((x, y, z)))
-        return torch.stack(walls, 1).flatten(1, 3) * there
+        surface: Tensor = torch.stack(walls, 1).flatten(1, 3) * there
+        return surface
 
     def fields(self) -> Float32[Tensor, "3 curtain"]:
         """Bearing, height and wall of each point: where the strands run."""

@@ -94,7 +94,8 @@ class Heads:
         draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
         offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))
         # On a grid, so that the order in which a matmul adds does not show.
-        return ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        found: Tensor = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        return found
 
     def render(
         self,

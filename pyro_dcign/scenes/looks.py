@@ -59,7 +59,7 @@ def looks(identity: Int64[Tensor, " people"]) -> Looks:
 
     def pick(row: int, shares: dict[str, float]) -> Int64[ndarray, " people"]:
         edges = np.cumsum(list(shares.values()))[:-1]
-        return np.searchsorted(edges, u[row], side="right")
+        return np.asarray(np.searchsorted(edges, u[row], side="right"))
 
     tones = complexion(identity).numpy().astype(np.float64)
     bald, balding, short, full, long = (pick(0, STYLES) == k for k in range(5))

@@ -1,4 +1,4 @@
-"""Albedo of a whole person: skin and hair of the head, and cloth, long hair and frames of glasses."""
+"""Albedo of a person: skin, hair of the head, cloth, long hair and frames of glasses."""
 
 import torch
 from jaxtyping import Float32
