@@ -147,7 +147,7 @@ class Tricks:
         cuda = run.device.type == "cuda"
         self.optimizer = adam(run.modules.parameters(), capturable=cuda)
 
-    def gradients(self, images: Images, active: Active) -> Losses:
+    def gradients(self, images: Images, active: Active, wanted: None = None) -> Losses:
         """Losses of the clamped step; gradients are added to the parameters'."""
         guide, kind = self.run.guide, images.device.type
         lowered = self.precision != torch.float32
@@ -173,7 +173,7 @@ class Tricks:
         bce = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
         return bce.flatten(1).sum(1)
 
-    def step(self, images: Images, active: Active) -> Losses:
+    def step(self, images: Images, active: Active, wanted: None = None) -> Losses:
         """One update of every parameter."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = self.gradients(images, active)

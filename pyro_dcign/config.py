@@ -35,6 +35,7 @@ class Config:
         kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
         agreement: Weight of the exchange's divergence between an image and its donor.
         start: random (paper), principal (by what varies most) or labelled (by known values).
+        labels: Weight of extrinsic latents' distance from known values; 0 (paper) needs none.
         ratio: Shares of the types of minibatches, as 1:10, 1:1:1:10 or each=1,pose=5,intrinsic=1.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
@@ -73,6 +74,7 @@ class Config:
     kl_gradient: str = "replaced"
     agreement: float = 0.0
     start: str = "random"
+    labels: float = 0.0
     ratio: str = "1:10"
     elbo: str = "Trace_ELBO"
     kl_weight: float = 1.0
@@ -177,6 +179,7 @@ _AT_LEAST = {
     "strength": 0.0,
     "agreement": 0.0,
     "kl_weight": 0.0,
+    "labels": 0.0,
     "warmup": 0,
     "decay": 0.0,
 }

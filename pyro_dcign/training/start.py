@@ -74,6 +74,16 @@ def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
     _teach(run, batches)
 
 
+def labels_of(
+    values: Float[Tensor, "... factors"], factors: Mapping[str, FactorRange], code: GraphicsCode
+) -> Float[Tensor, "... extrinsic"]:
+    """The targets of :func:`standardised` for all extrinsic latents in order; NaN where none."""
+    wanted = standardised(values, factors, code)
+    free = {name: values.new_full((*values.shape[:-1], n), math.nan) for name, n in
+            code.extrinsic.items()}  # fmt: skip
+    return torch.cat(list((free | wanted).values()), -1)
+
+
 def standardised(
     values: Float[Tensor, "... factors"], factors: Mapping[str, FactorRange], code: GraphicsCode
 ) -> dict[str, Float[Tensor, "... _"]]:

@@ -26,7 +26,7 @@ from pyro_dcign.training.record import (
 from pyro_dcign.training.resume import random_state, restore, set_random_state
 from pyro_dcign.training.schedule import Schedule, parse_ratio
 from pyro_dcign.training.signals import Signals
-from pyro_dcign.training.start import start_at_mean, start_labelled, start_principal
+from pyro_dcign.training.start import labels_of, start_at_mean, start_labelled, start_principal
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
 from pyro_dcign.training.svi import typed_svi
 from pyro_dcign.training.trouble import Before, find_trouble, is_sound, keep_minibatches
@@ -88,6 +88,9 @@ class Trainer:
         counts = {varying: cuts * n for varying, n in store.counts("train").items()}
         self.schedule = Schedule(counts, ratio, config.seed)
         self.feed = Feed(store, self.schedule, run.code, run.device, cuts=cuts)
+        if config.labels:
+            labels = labels_of(store.values("train"), run.factors, run.code)
+            self.feed.labels = labels.to(run.device)
         self.test = held_out_images(store).to(run.device)
         self.step, self.seconds = 0, 0.0
         # Each process draws noise of its own; the first as if it were alone.
