@@ -36,9 +36,21 @@ def orthogonalized(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tenso
 
     Five Newton-Schulz iterations X ← aX + b(XXᵀ)X + c(XXᵀ)²X with the coefficients of Jordan et al.
     2024 (Muon). They are polynomials in the Gram matrix of the shorter side, which is all that is
-    iterated on, for all matrices in one batch: two products with the whole matrix instead of
-    fifteen. Single precision, since a Gram matrix squares the condition.
+    iterated on: two products with the whole matrix instead of fifteen. Matrices whose shorter sides
+    have the same power of two above them go in one batch. Single precision, since a Gram matrix
+    squares the condition.
     """
+    sizes = [max(32, 1 << (min(m.shape) - 1).bit_length()) for m in matrices]
+    found: list[Tensor] = list(matrices)
+    for size in sorted(set(sizes)):
+        some = [i for i, own in enumerate(sizes) if own == size]
+        for i, turned in zip(some, _orthogonalized([matrices[i] for i in some]), strict=True):
+            found[i] = turned
+    return found
+
+
+def _orthogonalized(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+    """Those of about one size, in one batch."""
     wide = [m if len(m) <= m.shape[1] else m.T for m in matrices]
     size = max(map(len, wide))
     grams = torch.stack([_padded(m @ m.T, size) for m in wide])
