@@ -34,7 +34,7 @@ class Config:
         strength: Factor of the mean pull.
         kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
         agreement: Weight of the exchange's divergence between an image and its donor.
-        start: random (paper), or principal: extrinsic latents along their principal component.
+        start: random (paper), principal (by what varies most) or labelled (by known values).
         ratio: Shares of the types of minibatches, as 1:10, 1:1:1:10 or each=1,pose=5,intrinsic=1.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
@@ -150,7 +150,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "network": ("paper", "residual"),
     "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
     "clamp": ("mean", "first", "exchange", "none"),
-    "start": ("random", "principal"),
+    "start": ("random", "principal", "labelled"),
     "clamp_on": ("parameters", "draw"),
     "kl_gradient": ("replaced", "kept"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -224,6 +224,14 @@ class Store:
             else:
                 place.copy_(handle.get_tensor("pixels"))
         return whole
+
+    def values(self, split: str) -> Float[Tensor, "minibatches images factors"]:
+        """True values of the extrinsic factors of a split's images, in the order of :meth:`pixels`.
+
+        What a set does not know is NaN.
+        """
+        parts = [self._open(shard).get_tensor("factors") for shard in self._all(split)]
+        return torch.cat([torch.empty(0, self.size, len(self.factors)), *parts])
 
     def identities(
         self, split: str, *, without: Collection[str] = ()

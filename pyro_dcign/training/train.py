@@ -26,7 +26,7 @@ from pyro_dcign.training.record import (
 from pyro_dcign.training.resume import random_state, restore, set_random_state
 from pyro_dcign.training.schedule import Schedule, parse_ratio
 from pyro_dcign.training.signals import Signals
-from pyro_dcign.training.start import start_at_mean, start_principal
+from pyro_dcign.training.start import start_at_mean, start_labelled, start_principal
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
 from pyro_dcign.training.svi import typed_svi
 from pyro_dcign.training.trouble import Before, find_trouble, is_sound, keep_minibatches
@@ -94,10 +94,13 @@ class Trainer:
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
         if resume and (found := restore(run, self.optimizer)):
             self._go_on(*found)
-        elif config.start == "principal":
+        elif config.start != "random":
             start_at_mean(run, self.feed)
             with timed_convolutions():
-                start_principal(run, self.feed)
+                if config.start == "labelled":
+                    start_labelled(run, self.feed, store.values("train"))
+                else:
+                    start_principal(run, self.feed)
         processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
         self.steps: Steps = (
