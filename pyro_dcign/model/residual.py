@@ -16,6 +16,8 @@ from pyro_dcign.model.networks import UnpoolConv2d
 
 SMALL = 0.2
 """What the last weights of a residual branch start at, of their usual size."""
+EIGHT = 8
+"""Maps in and out of a convolution that tensor cores want at least."""
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
@@ -25,6 +27,11 @@ def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
 def _kernel(convolution: nn.Module, dtype: torch.dtype) -> Tensor:
     assert isinstance(convolution, nn.Conv2d)
     return convolution.weight.to(dtype, memory_format=torch.channels_last)
+
+
+def _padded(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h w"]:
+    """With channels of zero after its own up to 8."""
+    return F.pad(maps, (0, 0, 0, 0, 0, max(0, EIGHT - maps.shape[1])))
 
 
 class ResidualBlock(nn.Module):
@@ -132,10 +139,11 @@ class ResidualEncoder(nn.Module):
         from pyro_dcign.model.kernels.stage import relu  # noqa: PLC0415
 
         dtype = compute_dtype(x)
-        x = x.to(dtype, memory_format=torch.channels_last)
+        x = _padded(x).to(dtype, memory_format=torch.channels_last)
         with torch.autocast(x.device.type, enabled=False):
             assert self.first.bias is not None
-            x = relu(F.conv2d(x, _kernel(self.first, dtype), padding=1), self.first.bias)
+            kernel = _padded(self.first.weight).to(dtype, memory_format=torch.channels_last)
+            x = relu(F.conv2d(x, kernel, padding=1), self.first.bias)
             for down, block in zip(self.down, self.blocks, strict=True):
                 assert isinstance(block, ResidualBlock)
                 y = F.conv2d(x, _kernel(down, dtype), stride=2, padding=1)
@@ -214,9 +222,8 @@ class ResidualDecoder(nn.Module):
                 assert up.bias is not None
                 y = F.conv2d(x, fold(up.weight, dtype), padding=1)
                 x = block.fused(y, up.bias, h, size=size)
-            # Tensor cores want eight maps; the bias is added in single precision.
-            kernel = F.pad(self.last.weight, (0, 0, 0, 0, 0, 0, 0, 4)).to(
-                dtype, memory_format=torch.channels_last
-            )
+            kernel = _padded(self.last.weight.transpose(0, 1)).transpose(0, 1)
+            kernel = kernel.to(dtype, memory_format=torch.channels_last)
+            # The bias is added in single precision.
             x = F.conv2d(x, kernel, padding=1)[:, :4].to(wide)
             return x + self.bias[:, None, None]

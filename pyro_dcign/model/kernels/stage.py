@@ -73,7 +73,7 @@ def _gate(g, out, to, partial, total, programs, C: tl.constexpr, BM: tl.constexp
         v = tl.where(tl.load(out + at, there, 0.0) > 0, v, 0.0)
         sum += tl.sum(v, 0)
         tl.store(to + at, v.to(to.dtype.element_ty), there)
-    tl.store(partial + tl.program_id(0) * C + c, sum, c < C)
+    tl.store(partial + c * programs + tl.program_id(0), sum, c < C)
 
 
 @triton.jit
@@ -129,7 +129,7 @@ def _leave(g, out, more, to, partial, cells, programs, S: tl.constexpr, C: tl.co
             tl.store(to + place, v.to(to.dtype.element_ty), inside)
         for extra in tl.static_range(4 * C if UP else P, P):
             tl.store(to + m * P + extra, tl.zeros([BM], to.dtype.element_ty), m < cells)
-    tl.store(partial + tl.program_id(0) * C + c, sum, c < C)
+    tl.store(partial + c * programs + tl.program_id(0), sum, c < C)
 
 
 def _maps(n: int, size: int, channels: int, like: Tensor) -> Tensor:
@@ -155,9 +155,9 @@ def _gated(g: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     g, to, block = _last(g), torch.empty_like(out), pixels(channels)
     total = n * size * size
     programs = min(PROGRAMS, blocks(total, block))
-    partial = torch.empty(programs, channels, device=g.device)
+    partial = torch.empty(channels, programs, device=g.device)
     _gate[(programs,)](g, out, to, partial, total, programs, channels, block, power(channels))
-    return to, partial.sum(0)
+    return to, partial.sum(1)
 
 
 class _Relu(torch.autograd.Function):
@@ -223,13 +223,13 @@ class _Stage(torch.autograd.Function):
         dy, block = _maps(n, cells, wide, r), pixels(channels)
         total = n * cells * cells
         programs = min(PROGRAMS, blocks(total, block))
-        partial = torch.empty(programs, channels, device=r.device)
+        partial = torch.empty(channels, programs, device=r.device)
         _leave[(programs,)](
             gr, r, g, dy, partial, total, programs, side, channels, cells, wide, ctx.up, block,
             power(channels),
         )  # fmt: skip
         bias, weight = ctx.kinds
-        db, db1, db2 = (d.to(bias) for d in (partial.sum(0), db1, db2))
+        db, db1, db2 = (d.to(bias) for d in (partial.sum(1), db1, db2))
         return dy, db, dw1.to(weight), db1, dw2.to(weight), db2, dstyle, None
 
 
