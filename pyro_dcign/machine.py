@@ -72,9 +72,12 @@ def _recent(device: torch.device) -> bool:
 def usable(x: Tensor) -> bool:
     """Whether the kernels take such a tensor.
 
-    That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton.
+    That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton,
+    outside of ``torch.func``'s transforms, which see through the plain path only.
     """
     if not x.is_cuda or x.dtype == torch.float64 or x.numel() == 0:
+        return False
+    if torch._C._are_functorch_transforms_active():
         return False
     return _triton() and _recent(x.device)
 

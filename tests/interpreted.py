@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pyro_dcign.code import FactorRange
 from pyro_dcign.config import Config
 from pyro_dcign.model import clamp as clamp_module
-from pyro_dcign.model import diagonal, fused, networks
+from pyro_dcign.model import diagonal, fused, networks, residual
 from pyro_dcign.model.clamp import clamp
 from pyro_dcign.model.handlers import handler_of
 from pyro_dcign.model.kernels.densities import bernoulli_log_prob, normal_log_prob
@@ -159,6 +159,28 @@ def pictures():
         assert both[1].float().std() > 10
 
 
+def deeper():
+    """The residual network; a channel count whose phases are padded, odd sides, no scale."""
+    for name, side, maps in (("", 33, (3, 4, 6)), ("_even", 16, (4, 6)), ("_padded", 22, (4, 3))):
+        networks_of = {
+            "encoder": (residual.ResidualEncoder(side, maps, 8), torch.rand(2, 1, side, side)),
+            "decoder": (residual.ResidualDecoder(5, side, maps[::-1], 8), torch.randn(2, 5)),
+        }
+        for kind, (network, x) in networks_of.items():
+            network.to(memory_format=torch.channels_last)
+            with torch.no_grad():  # nothing at zero: biases count
+                for p in network.parameters():
+                    p.add_(0.1 * torch.randn_like(p))
+            both = []
+            for kernels in (True, False):
+                residual.usable = lambda x, kernels=kernels: kernels
+                held = [x.clone().requires_grad_(), *network.parameters()]
+                y = network(held[0])
+                up = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+                both.append([y.detach(), *torch.autograd.grad(y, held, up)])
+            ERRORS[f"residual_{kind}{name}"] = max(map(error, *both))
+
+
 def step(elbo, kind, kernels):
     for module in (networks, clamp_module, diagonal, fused):
         module.usable = lambda x: kernels
@@ -199,5 +221,6 @@ layers()
 densities()
 hits()
 pictures()
+deeper()
 steps()
 sys.stdout.write(json.dumps(ERRORS))

@@ -20,6 +20,9 @@ HERE = Path(__file__).parent
 NAMES = ["unpool", "unpool_grey", "unpool_cropped", "pool", "pool_odd", "first", "normal"]
 NAMES += ["normal_prior", "bernoulli", "clamp_mean", "clamp_first", "clamp_mean_mixed"]
 NAMES += ["clamp_first_mixed", "draw", "nearest", "nearest_culled", "nearest_one"]
+NAMES += [
+    f"residual_{kind}{size}" for kind in ("encoder", "decoder") for size in ("", "_even", "_padded")
+]
 NAMES += [f"step_{elbo}_{clamp}" for elbo in ("trace", "mean_field") for clamp in ("mean", "first")]
 NAMES += ["step_trace_exchange", "step_trace_none"]
 

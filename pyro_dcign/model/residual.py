@@ -11,14 +11,27 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import Latents
 from pyro_dcign.images import Images
+from pyro_dcign.machine import compute_dtype, usable
 from pyro_dcign.model.networks import UnpoolConv2d
 
 SMALL = 0.2
 """What the last weights of a residual branch start at, of their usual size."""
+EIGHT = 8
+"""Maps in and out of a convolution that tensor cores want at least."""
 
 
 def _convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+
+
+def _kernel(convolution: nn.Module, dtype: torch.dtype) -> Tensor:
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution.weight.to(dtype, memory_format=torch.channels_last)
+
+
+def _padded(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h w"]:
+    """With channels of zero after its own up to 8."""
+    return F.pad(maps, (0, 0, 0, 0, 0, max(0, EIGHT - maps.shape[1])))
 
 
 class ResidualBlock(nn.Module):
@@ -50,8 +63,26 @@ class ResidualBlock(nn.Module):
             with torch.autocast(hidden.device.type, enabled=False):
                 scale, shift = self.style(hidden)[..., None, None].chunk(2, 1)
             y = torch.addcmul(y + shift.to(y.dtype), y, scale.to(y.dtype))
-        out: Tensor = x + self.second(F.relu(y))
+        out: Tensor = x + self.second(F.relu_(y))
         return out
+
+    def fused(
+        self,
+        y: Float[Tensor, "n wide h w"],
+        bias: Float[Tensor, " maps"],
+        hidden: Float[Tensor, "n hidden"] | None = None,
+        *,
+        size: int | None = None,
+    ) -> Float[Tensor, "n maps size size"]:
+        """ReLU of this block at a convolution's output plus bias, on a GPU.
+
+        With ``size`` the output is the four phases of a folded one.
+        """
+        from pyro_dcign.model.kernels.stage import stage  # noqa: PLC0415
+
+        style = None if self.style is None or hidden is None else self.style(hidden)
+        found: Tensor = stage(y, bias, self.first, self.second, style=style, size=size)
+        return found
 
 
 class ResidualLinear(nn.Module):
@@ -94,13 +125,30 @@ class ResidualEncoder(nn.Module):
         """Features of each image, in the images' precision even under autocast."""
         odd = self.side % 2
         x = F.pixel_unshuffle(F.pad(images, (0, odd, 0, odd)), 2)
-        x = self.first(x)
-        for down, block in zip(self.down, self.blocks, strict=True):
-            x = block(down(F.relu(x)))
-        x = F.relu(x).flatten(1)
-        x = self.linear(x).to(images.dtype)
+        if usable(images):
+            x = self._fused(x)
+        else:
+            x = F.relu_(self.first(x))
+            for down, block in zip(self.down, self.blocks, strict=True):
+                x = F.relu_(block(down(x)))
+        x = self.linear(x.flatten(1)).to(images.dtype)
         with torch.autocast(images.device.type, enabled=False):
             return F.relu(self.residual(F.relu(x)))
+
+    def _fused(self, x: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n maps h2 w2"]:
+        from pyro_dcign.model.kernels.stage import relu  # noqa: PLC0415
+
+        dtype = compute_dtype(x)
+        x = _padded(x).to(dtype, memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, enabled=False):
+            assert self.first.bias is not None
+            kernel = _padded(self.first.weight).to(dtype, memory_format=torch.channels_last)
+            x = relu(F.conv2d(x, kernel, padding=1), self.first.bias)
+            for down, block in zip(self.down, self.blocks, strict=True):
+                assert isinstance(block, ResidualBlock)
+                y = F.conv2d(x, _kernel(down, dtype), stride=2, padding=1)
+                x = block.fused(y, down.bias)
+        return x
 
 
 class ResidualDecoder(nn.Module):
@@ -129,7 +177,9 @@ class ResidualDecoder(nn.Module):
         self.hidden = nn.Linear(latents, hidden)
         self.residual = ResidualLinear(hidden)
         self.linear = nn.Linear(hidden, maps[0] * self.sizes[0] ** 2)
-        self.up = nn.ModuleList(UnpoolConv2d(a, b, 3) for a, b in itertools.pairwise(maps))
+        self.up = nn.ModuleList(
+            UnpoolConv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(maps)
+        )
         self.blocks = nn.ModuleList(ResidualBlock(m, hidden) for m in maps[1:])
         self.last = _convolution(maps[-1], 4)
 
@@ -147,9 +197,33 @@ class ResidualDecoder(nn.Module):
             x = self.linear(h)
         # Channels last by its strides alone: torch.func.vmap knows no memory formats.
         x = x.unflatten(1, (self.sizes[0], self.sizes[0], self.maps)).permute(0, 3, 1, 2)
-        for up, block, size in zip(self.up, self.blocks, self.sizes[1:], strict=True):
-            x = up(F.pad(F.relu(x), (1, 1, 1, 1)))[..., 1 : size + 1, 1 : size + 1]
-            x = block(x, h)
-        x = F.pixel_shuffle(self.last(F.relu(x)), 2)[..., : self.side, : self.side]
+        x = F.relu_(x)
+        if usable(x):
+            x = self._fused(x, h)
+        else:
+            for up, block, size in zip(self.up, self.blocks, self.sizes[1:], strict=True):
+                x = F.relu_(block(up(x)[..., 1 : size + 1, 1 : size + 1], h))
+            x = self.last(x)
+        x = F.pixel_shuffle(x, 2)[..., : self.side, : self.side]
         logits: Tensor = x.to(latents.dtype).unflatten(0, latents.shape[:-1])
         return logits
+
+    def _fused(
+        self, x: Float[Tensor, "n maps h w"], h: Float[Tensor, "n hidden"]
+    ) -> Float[Tensor, "n 4 h2 w2"]:
+        from pyro_dcign.model.kernels.fold import fold  # noqa: PLC0415
+
+        wide, dtype = x.dtype, compute_dtype(x)
+        x = x.to(dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            for up, block, size in zip(self.up, self.blocks, self.sizes[1:], strict=True):
+                assert isinstance(up, UnpoolConv2d)
+                assert isinstance(block, ResidualBlock)
+                assert up.bias is not None
+                y = F.conv2d(x, fold(up.weight, dtype), padding=1)
+                x = block.fused(y, up.bias, h, size=size)
+            kernel = _padded(self.last.weight.transpose(0, 1)).transpose(0, 1)
+            kernel = kernel.to(dtype, memory_format=torch.channels_last)
+            # The bias is added in single precision.
+            x = F.conv2d(x, kernel, padding=1)[:, :4].to(wide)
+            return x + self.bias[:, None, None]
