@@ -1,7 +1,7 @@
 """Where training starts: at the mean grey, extrinsic latents along what they are to mean."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -50,7 +50,9 @@ def principal_scores(
     return (scores / scores.std(0)).view(*pixels.shape[:2], components)
 
 
-def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
+def start_principal(
+    run: Run, feed: Feed, *, steps: int = STEPS, without: Collection[str] = ()
+) -> None:
     """Teach the guide to read each extrinsic factor as the principal component of its minibatches.
 
     A single latent that starts at random may learn a factor folded: for heads, |azimuth| explains
@@ -62,7 +64,7 @@ def start_principal(run: Run, feed: Feed, *, steps: int = STEPS) -> None:
     scores = {
         name: principal_scores(feed.rows(name).float().div_(255), size)
         for name, size in run.code.extrinsic.items()
-        if len(feed.rows(name))
+        if len(feed.rows(name)) and name not in without
     }
     batches = (
         {
@@ -124,7 +126,8 @@ def start_labelled(
     Where grounds and lamps vary from scene to scene, the principal component of a head that turns
     has another sign before a bright ground than before a dark one, and :func:`start_principal`
     teaches nothing. This start needs values of the factors; training after it needs the types of
-    the minibatches alone, as the paper does. Factors without values start as they are.
+    the minibatches alone, as the paper does. A factor without values starts along its principal
+    component.
 
     Args:
         run: With untrained networks.
@@ -133,6 +136,8 @@ def start_labelled(
         steps: Updates of the guide.
     """
     wanted = standardised(values.to(run.device), run.factors, run.code)
+    if set(run.code.extrinsic) - set(wanted):
+        start_principal(run, feed, without=wanted)
     size = values.shape[1]
     generator = torch.Generator().manual_seed(run.config.seed)
     chosen = torch.randint(values.shape[0] * size, (steps, LABELLED_IMAGES), generator=generator)
