@@ -147,6 +147,7 @@ class ResidualEncoder(nn.Module):
             for down, block in zip(self.down, self.blocks, strict=True):
                 assert isinstance(block, ResidualBlock)
                 y = F.conv2d(x, _kernel(down, dtype), stride=2, padding=1)
+                assert isinstance(down.bias, Tensor)
                 x = block.fused(y, down.bias)
         return x
 
