@@ -50,12 +50,12 @@ def test_no_text_breaks_the_parser(text):
         assert all(-80 <= v <= 80 for v in parse_sweep(text, "azimuth", LIMITS))
 
 
-def test_colours_become_rec_709_luma(tmp_path):
+def test_colours_become_bt_601_luma(tmp_path):
     Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "red.png")
     pixels, colour = read_picture(tmp_path / "red.png", 16)
     assert colour
     assert pixels.shape == (16, 16)
-    assert (pixels == 54).all()  # .2126 of 255
+    assert (pixels == 76).all()  # .299 of 255
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])

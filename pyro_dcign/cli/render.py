@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # --help must not load torch
 @click.option(
     "--set", "others", metavar="NAME=SWEEP", multiple=True, help="Any other factor of the run."
 )
-@click.option("--grey", is_flag=True, help="Read a picture in colour as grey (Rec. 709 luma).")
+@click.option("--grey", is_flag=True, help="Read a picture in colour as grey (BT.601 luma).")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

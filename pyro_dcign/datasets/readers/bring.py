@@ -21,6 +21,7 @@ from pyro_dcign.datasets.readers.torch7 import bring_torch7
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import check_vacant, write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import READING
 
 TRAIN, TEST = 3000, 350
 """Most minibatches of each type by default (as many as the paper has)."""
@@ -163,5 +164,6 @@ def _recipe(
         "factors": list(names),
         "seed": seed,
         "test_fraction": test_fraction,
+        "reading": READING,
         "version": __version__,
     }
