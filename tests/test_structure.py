@@ -23,6 +23,7 @@ ORDER = [
     "training",
     "posterior",
     "measures",
+    "network",
     "cli",
     "__main__",
 ]

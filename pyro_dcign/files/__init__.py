@@ -17,7 +17,7 @@ from pyro_dcign.files.picture import (
 from pyro_dcign.files.untrusted import content, parse_json
 
 __all__ = [
-    "FORMATS", "LOCK", "LUMA", "READING", "Array", "archive", "content", "datasets",
-    "digest", "grey_picture", "locked", "naming", "opened", "parse_json", "read_grey", "read_picture",
+    "FORMATS", "LOCK", "LUMA", "READING", "Array", "archive", "content", "datasets", "digest",
+    "grey_picture", "locked", "naming", "opened", "parse_json", "read_grey", "read_picture",
     "squared", "sync", "variables", "whole", "write_whole",
 ]  # fmt: skip
