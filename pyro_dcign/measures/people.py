@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.errors import InputError
-from pyro_dcign.files import whole
+from pyro_dcign.files import write_whole
 from pyro_dcign.runs import Run, draw, read_tensors
 
 PEOPLE = "people.safetensors"
@@ -53,8 +53,7 @@ def people_of(run: Run, images: EvaluationSet, *, seed: int = 0) -> People:
 
 def write_people(people: People, folder: Path) -> None:
     """Write ``people.safetensors`` into a run directory."""
-    with whole(folder / PEOPLE) as temporary:
-        save_file(vars(people), temporary)
+    write_whole(folder / PEOPLE, save(vars(people)))
 
 
 def open_people(run: Run) -> People:

@@ -28,7 +28,7 @@ def opened(
     """A run with its trained parameters.
 
     Args:
-        name: Of a shipped network, or a run's folder.
+        name: Of a shipped network, or a run's folder; a Path is always a folder.
         guide: Class of its guide, or the name that its config has, which is then trusted.
         device: auto, cpu or cuda.
         trusted: Further names of guides that may be loaded.
@@ -37,7 +37,8 @@ def opened(
     Raises:
         InputError: No such run, damage, or a guide that is none or not the run's.
     """
-    folder = SHIPPED[str(name)]() if str(name) in SHIPPED else Path(name)
+    shipped = isinstance(name, str) and name in SHIPPED
+    folder = SHIPPED[str(name)]() if shipped else Path(name)
     chosen = None if isinstance(guide, str) else guide
     if chosen is not None:
         check_guide(chosen)

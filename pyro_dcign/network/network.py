@@ -4,10 +4,9 @@ import dataclasses
 import math
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ from pyro_dcign.network.codes import Code
 from pyro_dcign.network.loading import check_guide, check_sites, name_of, opened
 from pyro_dcign.network.pictures import Pictures, Sweep
 from pyro_dcign.network.results import Check, Evaluation
-from pyro_dcign.network.typed_images import TypedImages
+from pyro_dcign.network.typed_images import TypedImages, scratch
 from pyro_dcign.runs import (
     CONFIG,
     FOLDER,
@@ -97,9 +96,8 @@ class DCIGN:
             config = dataclasses.replace(config, guide=name_of(own))
         images = (data if isinstance(data, TypedImages) else TypedImages(data)).at(config.side)
         config = dataclasses.replace(config, data=str(images.store.folder))
-        self._scratch = tempfile.TemporaryDirectory(prefix="pyro-dcign-")
         try:
-            run = build(Path(self._scratch.name), config, images.store.factors, guide=own)
+            run = build(scratch(self), config, images.store.factors, guide=own)
         except TypeError as error:  # a guide of another signature
             raise InputError(
                 f"guide {config.guide} is to be built as GuideClass(encoder, code), but: {error}; "
@@ -203,7 +201,7 @@ class DCIGN:
             )
         return Pictures(decode(self.run, latents), latents)
 
-    def edit(self, pictures: Any, **values: float | Sequence[float]) -> Pictures:
+    def edit(self, pictures: Any, **values: Any) -> Pictures:
         """Pictures under other values of some factors, all else kept.
 
         Args:
@@ -236,7 +234,7 @@ class DCIGN:
             )
         return self.factors[factor]
 
-    def sweep(self, picture: Any, **values: Iterable[float]) -> Sweep:
+    def sweep(self, picture: Any, **values: Any) -> Sweep:
         """One picture with each factor moved through some values, the others kept.
 
         Args:
@@ -263,9 +261,9 @@ class DCIGN:
         self,
         count: int = 1,
         *,
-        prior: Literal["aggregate", "model"] = "aggregate",
+        prior: str = "aggregate",
         seed: int = 0,
-        **values: float | Sequence[float],
+        **values: Any,
     ) -> Pictures:
         """New people.
 
@@ -501,7 +499,7 @@ class DCIGN:
         return self.data.test
 
 
-def inside(factor: str, values: Iterable[float], limits: FactorRange) -> list[float]:
+def inside(factor: str, values: Any, limits: FactorRange) -> list[float]:
     """Values of a factor as a list, all of which it was trained on.
 
     Raises:

@@ -1,6 +1,8 @@
 """Labelled pictures in memory, formed into typed minibatches."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +59,7 @@ class TypedImages:
         periods: Mapping[str, float] | None = None,
         side: int | None = None,
         size: int = MINIBATCH,
-        test_fraction: float = 0.1,
+        test_fraction: float | None = None,
         tolerance: float = 0.0,
         seed: int = 0,
         folder: Path | str | None = None,
@@ -71,7 +73,8 @@ class TypedImages:
             periods: Of factors on a circle, e.g. ``{"azimuth": 360}``.
             side: Height and width to store; by default the pictures' own.
             size: Images in a minibatch.
-            test_fraction: Share of the identities that is kept for the test.
+            test_fraction: Share of the identities that is kept for the test; by default a tenth,
+                and two or more, so that the identity can vary.
             tolerance: How far held factors may stray within a minibatch, in their own units.
             seed: Of the split and the draws.
             folder: Where to keep the minibatches; by default they go with this object.
@@ -98,6 +101,8 @@ class TypedImages:
             read=lambda start, stop: pixels[start:stop],
             block=1024,
         )
+        if test_fraction is None:
+            test_fraction = max(0.1, 2 / len(np.unique(source.who)))
         options = {
             "size": size,
             "test_fraction": test_fraction,
@@ -110,16 +115,11 @@ class TypedImages:
     def _formed(
         cls, source: Source, options: dict[str, Any], side: int, folder: Path | str | None
     ) -> "TypedImages":
-        scratch = None
-        if folder is None:
-            scratch = tempfile.TemporaryDirectory(prefix="pyro-dcign-")
-            folder = Path(scratch.name) / "data"
-        made = cls(bring("arrays", source, folder, side=side, quiet=True, **options))
-        made.temporary, made._scratch = scratch is not None, scratch
+        path = scratch(source) / "data" if folder is None else Path(folder)
+        made = cls(bring("arrays", source, path, side=side, quiet=True, **options))
+        made.temporary = folder is None
         made._source, made._options = source, options
         return made
-
-    _scratch: Any = None
 
     def at(self, side: int) -> "TypedImages":
         """The same at another size, where they were made of arrays; else the same."""
@@ -147,6 +147,13 @@ class TypedImages:
             f"TypedImages({store.side} × {store.side}, {ranges}; train {train}, test {test} "
             f"minibatches of {store.size})"
         )
+
+
+def scratch(owner: object) -> Path:
+    """A temporary folder that is removed when its owner goes (and at the end)."""
+    folder = tempfile.mkdtemp(prefix="pyro-dcign-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _array(name: str, values: Any, count: int) -> NDArray[Any]:
