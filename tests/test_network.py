@@ -40,7 +40,7 @@ class Mine(nn.Module):
         loc = self.loc(self.encoder(images))
         scale = self.scale.exp().expand_as(loc)
         with pyro.plate("images", len(images), dim=-1):
-            sample_diagonal(loc, scale, self.code)
+            sample_diagonal(self.code, loc, scale)
 
 
 @pytest.fixture(scope="module")
