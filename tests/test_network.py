@@ -39,8 +39,7 @@ class Mine(nn.Module):
     def forward(self, images):
         loc = self.loc(self.encoder(images))
         scale = self.scale.exp().expand_as(loc)
-        with pyro.plate("images", len(images), dim=-1):
-            sample_diagonal(self.code, loc, scale)
+        sample_diagonal(self.code, loc, scale)
 
 
 @pytest.fixture(scope="module")
