@@ -47,7 +47,7 @@ def check(
 
     import torch
 
-    from pyro_dcign import load
+    from pyro_dcign.network import load
     from pyro_dcign.posterior import FILE, arviz_bridge, posterior_data, write_check_figures
 
     net = load(run, device=device, trusted=guide)

@@ -36,7 +36,7 @@ def evaluate(
     """
     import json
 
-    from pyro_dcign import load
+    from pyro_dcign.network import load
 
     net = load(run, device=device, trusted=guide, checkpoint=checkpoint)
     measures = net.evaluate(data)

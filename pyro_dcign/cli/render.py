@@ -45,9 +45,8 @@ def render(
     A SWEEP is START:STOP:COUNT or values with commas. Without any, every factor is swept from end
     to end.
     """
-    from pyro_dcign import load
     from pyro_dcign.files import read_picture
-    from pyro_dcign.network import writable
+    from pyro_dcign.network import load, writable
 
     out = writable(out or Path(f"{image.stem}-views.png"))
     net = load(run or "faces", device=device, trusted=guide)

@@ -15,9 +15,9 @@ class Evaluation(dict[str, Any]):
     Example:
         >>> whole = {"value": 0.002, "low": 0.001, "high": 0.003}
         >>> Evaluation(mse=whole, factors={"azimuth": {"leakage": whole}}, mig=None).to_frame()
-           factor  measure  value    low   high
-        0          mse      0.002  0.001  0.003
-        1 azimuth  leakage  0.002  0.001  0.003
+            factor  measure  value    low   high
+        0               mse  0.002  0.001  0.003
+        1  azimuth  leakage  0.002  0.001  0.003
     """
 
     def __str__(self) -> str:
