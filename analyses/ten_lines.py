@@ -105,8 +105,8 @@ class MyGuide(nn.Module):
 # %%
 data = dcign.TypedImages.from_arrays(x, identity=who, place=place, size=4)
 tiny = {
-    "side": 16, "encoder_kernel": 3, "encoder_maps": [8, 8], "decoder_maps": [8, 8, 1],
-    "decoder_kernels": [3, 5], "latents": 8, "minibatches": 10, "evaluate_every": 20,
+    "network": "paper", "side": 16, "encoder_kernel": 3, "encoder_maps": [8, 8], "latents": 8,
+    "decoder_maps": [8, 8, 1], "decoder_kernels": [3, 5], "minibatches": 10, "evaluate_every": 20,
 }  # fmt: skip
 mine = dcign.DCIGN(data, preset="small", guide=MyGuide, seed=0, device="cpu", **tiny)
 mine.fit(steps=40 if os.environ.get("PYRO_DCIGN_SMALL") else 300, progress=False)

@@ -18,6 +18,8 @@ class Config:
         preset: Where the other settings started from.
         data: Folder of training data; empty for the embedded heads.
         side: Height and width of the images.
+        network: paper, or residual: deeper, with 3×3 convolutions (ours).
+        hidden: Length of the residual network's hidden vectors.
         encoder_maps: Maps of the encoder's blocks.
         encoder_kernel: Kernel of the encoder's blocks.
         decoder_maps: Maps of the decoder's linear layer and blocks; the last is 1.
@@ -32,8 +34,8 @@ class Config:
         strength: Factor of the mean pull.
         kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
         agreement: Weight of the exchange's divergence between an image and its donor.
-        start: random (paper), or principal: extrinsic latents along their principal component.
-        ratio: Minibatches drawn, one number for each type, or extrinsic : intrinsic.
+        start: random (paper), principal (by what varies most) or labelled (by known values).
+        ratio: Shares of the types of minibatches, as 1:10, 1:1:1:10 or each=1,pose=5,intrinsic=1.
         elbo: Trace_ELBO or TraceMeanField_ELBO.
         kl_weight: What the KL and the agreement count in the loss; the paper's is 1.
         num_particles: Draws of each code for the ELBO's estimate.
@@ -54,6 +56,8 @@ class Config:
     preset: str = "paper"
     data: str = ""
     side: int = 150
+    network: str = "paper"
+    hidden: int = 512
     encoder_maps: tuple[int, ...] = (96, 64, 32)
     encoder_kernel: int = 5
     decoder_maps: tuple[int, ...] = (32, 64, 96, 96, 1)
@@ -143,9 +147,10 @@ PRESETS: dict[str, Config] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
+    "network": ("paper", "residual"),
     "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
     "clamp": ("mean", "first", "exchange", "none"),
-    "start": ("random", "principal"),
+    "start": ("random", "principal", "labelled"),
     "clamp_on": ("parameters", "draw"),
     "kl_gradient": ("replaced", "kept"),
     "elbo": ("Trace_ELBO", "TraceMeanField_ELBO"),
@@ -158,6 +163,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 _AT_LEAST = {
     "encoder_kernel": 1,
     "side": 16,
+    "hidden": 1,
     "latents": 2,
     "periodic_latents": 1,
     "num_particles": 1,
@@ -179,6 +185,7 @@ _AT_MOST = {
     "decay": 1.0,
     "pixel_scale": 10.0,
     "side": 1024,
+    "hidden": 65_536,
     "latents": 65_536,
     "minibatches": 4096,
     "minibatch_size": 4096,

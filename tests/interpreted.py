@@ -30,6 +30,7 @@ from pyro_dcign.scenes import render as shading
 from pyro_dcign.scenes.chairs import Chairs
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.kernels import zbuffer
+from pyro_dcign.scenes.people import People
 from pyro_dcign.training import svi
 
 ERRORS = {}
@@ -145,8 +146,10 @@ def pictures():
     """Share of pixels that differ by more than a grey level."""
     people = torch.arange(3)
     angles = {"azimuth": [0.0, 50, -70], "elevation": [10.0, -20, 0], "light": [-60.0, 0, 40]}
-    factors = {name: torch.tensor(values) for name, values in angles.items()}
-    fused_scenes = {"heads": Heads(), "chairs": Chairs(), "dark": Heads(shadows=False)}
+    framing = {"shift_x": [0.1, -0.1, 0], "shift_y": [0, 0.1, -0.1], "size": [1.0, 0.8, 1.15]}
+    factors = {name: torch.tensor(values) for name, values in {**angles, **framing}.items()}
+    fused_scenes = {"heads": Heads(), "chairs": Chairs(), "dark": Heads(shadows=False),
+                    "people": People()}  # fmt: skip
     for name, scene in fused_scenes.items():
         both = []
         for kernels in (False, True):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_dcign import datasets
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets import generate
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
@@ -19,7 +19,7 @@ SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]
 
 @pytest.fixture(autouse=True)
 def _fake_faces(monkeypatch):
-    monkeypatch.setattr(generate, "scene_loader", lambda name, device="cpu": fake_scene.load)
+    monkeypatch.setattr(datasets, "scene_loader", lambda name, device="cpu": fake_scene.load)
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def test_show_draws_a_row_for_each_minibatch(folder, run, tmp_path):
         ["make", "faces", "{}/new", "--seed", "99999999999999999999"],
         ["make", "faces", "{}/new", "--workers", "0"],
         ["make", "faces", "{}/new", "--device", "tpu"],
+        ["make", "chairs", "{}/new", "--plain"],
         ["make", "cars", "{}/new"],
         ["make", "faces"],
         ["make", "faces", "{}"],
@@ -112,6 +113,22 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, folder, run, tmp_pa
     assert len(err.splitlines()) == 1
     assert err.startswith("Error: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "scene"), [([], "people"), (["--plain"], "faces")], ids=["varied", "plain"]
+)
+def test_faces_are_people_unless_plain(options, scene, run, tmp_path, monkeypatch):
+    asked = []
+
+    def loader(name, device="cpu"):
+        asked.append(name)
+        return fake_scene.load
+
+    monkeypatch.setattr(datasets, "scene_loader", loader)
+    assert run("data", "make", "faces", tmp_path / "set", *SMALL, *options)[0] == 0
+    assert asked == [scene]
+    assert json.loads((tmp_path / "set/manifest.json").read_text())["recipe"]["scene"] == scene
 
 
 FACTORS = {"azimuth": FactorRange(-80.0, 80.0), "arms": FactorRange(0.0, 1.0, (0.0, 1.0))}

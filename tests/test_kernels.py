@@ -50,7 +50,7 @@ def test_a_kernel_has_the_plain_paths_values_and_gradients(name: str, errors) ->
     assert errors[name] < 5e-6
 
 
-@pytest.mark.parametrize("scene", ["heads", "chairs", "dark"])
+@pytest.mark.parametrize("scene", ["heads", "chairs", "dark", "people"])
 def test_kernels_shade_to_a_grey_level(scene: str, errors) -> None:
     # The rest: samples on a shadow's edge, where the last bit decides.
     assert errors[f"picture_{scene}"] < 1e-3

@@ -13,6 +13,7 @@ from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.readers.forming import Labels, form
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
+from pyro_dcign.varying import standard_types
 
 SMALL = {"size": 4, "minibatches": 6, "test": 2, "test_fraction": 0.25, "quiet": True}
 
@@ -47,7 +48,7 @@ def test_an_import_shows_each_image_with_its_own_labels(kind, written, tmp_path)
     path, factors = written(kind)
     store = bring(kind, path, tmp_path / "out", **SMALL)
     assert check(store).problems == []
-    assert store.types == (*factors, "intrinsic")
+    assert store.types == standard_types(factors)
     for split in ("train", "test"):
         assert min(store.counts(split).values()) > 0
         for minibatch in store.minibatches(split):

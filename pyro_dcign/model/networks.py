@@ -162,6 +162,14 @@ class Decoder(nn.Module):
             for before, after, kernel in zip(maps[:-1], maps[1:], kernels, strict=True)
         )
 
+    @property
+    def bias(self) -> Tensor:
+        """Bias of the logits."""
+        last = self.blocks[-1]
+        assert isinstance(last, UnpoolConv2d)
+        assert last.bias is not None
+        return last.bias
+
     def forward(self, latents: Latents) -> Float[Tensor, "*batch 1 side side"]:
         """Logits of the images, in the latents' precision even under autocast."""
         z = latents.flatten(0, -2)

@@ -70,8 +70,8 @@ class DCIGN:
         >>> who, turn = (grid.ravel() for grid in np.meshgrid(range(6), [0.0, 30, 60]))
         >>> x = np.random.default_rng(0).random((18, 16, 16))
         >>> data = dcign.TypedImages.from_arrays(x, identity=who, azimuth=turn, size=4)
-        >>> tiny = dict(side=16, encoder_kernel=3, encoder_maps=(4, 4), decoder_maps=(4, 4, 1),
-        ...             decoder_kernels=(3, 5), latents=4, minibatches=2, device="cpu")
+        >>> tiny = dict(side=16, network="paper", encoder_kernel=3, encoder_maps=(4, 4), latents=4,
+        ...             decoder_maps=(4, 4, 1), decoder_kernels=(3, 5), minibatches=2, device="cpu")
         >>> net = dcign.DCIGN(data, preset="small", seed=0, steps=4, **tiny)
         >>> net.fit()
         DCIGN(azimuth, intrinsic; 4 latents, 16 × 16, guide mean_field, 4 steps)

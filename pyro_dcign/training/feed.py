@@ -35,7 +35,7 @@ class Draws(NamedTuple):
 
     Attributes:
         rows: Number of each minibatch: part ``rows % cuts`` of the feed's ``rows // cuts``-th.
-        active: Which factor varies in each.
+        active: Which factors vary in each.
     """
 
     rows: Int64[Tensor, "steps minibatches"]
@@ -50,7 +50,7 @@ class Feed:
     Args:
         store: Typed minibatches.
         schedule: Draws the types and the minibatches.
-        code: Its factors are the types.
+        code: Sets of its factors are the types.
         device: Where the pixels go.
         cuts: Minibatches made of each of the store's; the schedule counts these.
     """
@@ -93,8 +93,8 @@ class Feed:
         """The schedule's next minibatches, for that many steps."""
         drawn = self.schedule.draw(steps * minibatches)
         rows = torch.tensor([self.cuts * self.first[varying] + index for varying, index in drawn])
-        types = torch.tensor([self.code.index(varying) for varying, _ in drawn])
-        active = torch.nn.functional.one_hot(types, len(self.code.factors)).bool()
+        masks = {varying: self.code.active(varying) for varying in self.counts}
+        active = torch.stack([masks[varying] for varying, _ in drawn])
         shape = (steps, minibatches)
         device = self.pixels.device
         return Draws(rows.view(shape).to(device), active.view(*shape, -1).to(device))
