@@ -21,8 +21,9 @@ from pyro_dcign.model.diagonal import sample_diagonal
 from pyro_dcign.network.network import DCIGN, inside
 
 TINY = {
-    "network": "paper", "side": 16, "encoder_kernel": 3, "encoder_maps": [4, 4], "decoder_maps": [4, 4, 1],
-    "decoder_kernels": [3, 5], "latents": 6, "device": "cpu", "precision": "float32",
+    "network": "paper", "side": 16, "encoder_kernel": 3, "encoder_maps": [4, 4],
+    "decoder_maps": [4, 4, 1], "decoder_kernels": [3, 5], "latents": 6, "device": "cpu",
+    "precision": "float32",
     "start": "random", "minibatches": 2, "evaluate_every": 10, "checkpoint_every": 10,
 }  # fmt: skip
 
