@@ -125,7 +125,7 @@ def test_intervals_on_a_circle_lie_around_their_value(tmp_path):
     write_calibration(Calibration({"azimuth": curve}, 1), tmp_path)
     picture = np.full((1, SIDE, SIDE), 0.5)
     picture[0, 0, 0] = 0.6  # the code (1, 0): 0 degrees, where the circle closes
-    row = DCIGN._of(run).encode(picture).to_frame().iloc[0]
+    row = DCIGN._of(run).encode(picture).to_frame(prob=0.99).iloc[0]  # two sds from the end
     assert row["high"] - row["low"] < 10
     assert row["low"] <= row["value"] <= row["high"]
 
