@@ -145,7 +145,7 @@ def test_people_are_planned_with_their_framing(tmp_path) -> None:
 
 
 def test_data_make_plan_only_and_a_fit_on_it(tmp_path, capsys) -> None:
-    sizes = "--side 16 --minibatches 2 --test 1 --plan-only"
+    sizes = "--plain --side 16 --minibatches 2 --test 1 --plan-only"
     with pytest.raises(SystemExit) as caught:
         main(["data", "make", "faces", str(tmp_path / "set"), *sizes.split()])
     assert not caught.value.code

@@ -10,6 +10,7 @@ from test_old_store import GRID
 from test_store import FACTORS, same
 from tiny import TINY, trained
 
+from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets.generate import ensure_faces, make
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.plans.census import Census
@@ -22,7 +23,8 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
-from pyro_dcign.training.record import METRICS
+from pyro_dcign.training.feed import Draws
+from pyro_dcign.training.record import METRICS, by_type
 from pyro_dcign.varying import INTRINSIC, standard_types, type_factors
 
 SCENE = FakeScene()
@@ -130,6 +132,17 @@ def test_a_run_trains_on_sets_and_records_each_by_its_name(store, tmp_path) -> N
     met = [name for line in lines for name in json.loads(line)["train"]]
     assert set(met) == {"azimuth", "azimuth+light", "pose", "intrinsic"}
     assert met.count("pose") == len(lines)
+
+
+def test_losses_are_averaged_over_the_minibatches_of_their_own_type() -> None:
+    code = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=2)
+    types = ["pose", "azimuth", "pose", "azimuth+intrinsic"]
+    draws = Draws(torch.arange(4)[None], torch.stack([code.active(name) for name in types])[None])
+    history = torch.tensor([[[1.0, 20.0, 3.0, 400.0], [0.1, 2.0, 0.3, 40.0]]])
+    found = by_type(draws, history, code)
+    assert list(found) == ["azimuth", "pose", "azimuth+intrinsic"]
+    assert found["pose"] == pytest.approx({"reconstruction": 2.0, "kl": 0.2})
+    assert found["azimuth"] == pytest.approx({"reconstruction": 20.0, "kl": 2.0})
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 3.0])

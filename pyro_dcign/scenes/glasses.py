@@ -45,10 +45,10 @@ class Glasses:
         self.count = start
 
     def vertices(
-        self, head: Float32[Tensor, "3 vertices people"], glasses: Float32[Tensor, "7 people"]
+        self, head: Float32[Tensor, "3 vertices people"], glasses: Float32[Tensor, "6 people"]
     ) -> Float32[Tensor, "3 frame people"]:
         """Points of all parts; at the origin where a person wears none."""
-        there, wide, high, square, thick, drop, _ = glasses
+        there, wide, high, square, thick, drop = glasses
         eye = head[:, self.eyes].mean(1)
         centre = eye[0].clamp(min=0.128) + 0.01
         level = eye[1] + drop
@@ -66,7 +66,7 @@ class Glasses:
         parts = []
         for side in (1.0, -1.0):
             rim = front(side * (centre + wide * u), level + high * v)
-            parts.append(tube(rim, thick, closed=True, flat=1.0))
+            parts.append(tube(rim, thick, closed=True))
         inner = centre - wide
         t = torch.linspace(-1, 1, BRIDGE, device=head.device)[:, None]
         bow = level + high * 0.35 + 0.018 * (1 - t * t)
@@ -91,8 +91,8 @@ class Glasses:
             path = torch.stack(points, 1)
             path[0] *= side
             parts.append(tube(path, thick, closed=False))
-        frames: Tensor = torch.cat(parts, 1) * there
-        return frames
+        worn: Tensor = torch.cat(parts, 1) * there
+        return worn
 
 
 def _tube_triangles(points: int, closed: bool) -> Tensor:

@@ -48,7 +48,6 @@ def tube(
     radius: Float32[Tensor, " people"],
     *,
     closed: bool,
-    flat: float = 1.0,
 ) -> Float32[Tensor, "3 corners people"]:
     """Points of a tube with four edges along a path, ring by ring; ``wall`` joins them.
 
@@ -56,7 +55,6 @@ def tube(
         path: Its middle.
         radius: Half its thickness.
         closed: Whether the path ends where it begins.
-        flat: Its height as a share of its thickness.
     """
     if closed:
         ahead, behind = path.roll(-1, 1), path.roll(1, 1)
@@ -69,7 +67,7 @@ def tube(
     up[0], up[1], up[2] = 0.31, 0.52, 0.79
     side = _unit(torch.linalg.cross(along, up, dim=0))
     third = torch.linalg.cross(along, side, dim=0)
-    points = [path + radius * (c * side + flat * s * third) for c, s in _SQUARE]
+    points = [path + radius * (c * side + s * third) for c, s in _SQUARE]
     return torch.stack(points, 2).flatten(1, 2)
 
 

@@ -35,14 +35,14 @@ class Looks:
         curtain: Whether hair hangs down, 0 or 1; how far (height of its end), how far towards the
             face (degrees from the back), its width and wave, in that order.
         collar: Number of the collar in `COLLARS`; breadth, slope and thickness, in that order.
-        glasses: Whether there are any, 0 or 1; half width, half height, squareness, thickness,
-            place on the nose and flatness of the rims, in that order.
+        glasses: Whether there are any, 0 or 1; half width, half height, squareness, thickness of
+            the rims and their height from the eyes, in that order.
     """
 
     tones: Float32[Tensor, "tones people"]
     curtain: Float32[Tensor, "5 people"]
     collar: Float32[Tensor, "4 people"]
-    glasses: Float32[Tensor, "7 people"]
+    glasses: Float32[Tensor, "6 people"]
 
 
 def looks(identity: Int64[Tensor, " people"]) -> Looks:
@@ -105,7 +105,6 @@ def looks(identity: Int64[Tensor, " people"]) -> Looks:
         between(38, 2.0, 4.5),
         np.where(u[39] < 0.45, between(40, 0.0055, 0.0075), between(40, 0.010, 0.016)),
         between(41, -0.035, -0.005),
-        between(42, 0.8, 1.5),
     )
     rows = [np.stack([*tones, *extra]), np.stack(curtain), np.stack(collar), np.stack(glasses)]
     return Looks(*(torch.from_numpy(row).float() for row in rows))

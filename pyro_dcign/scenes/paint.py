@@ -1,4 +1,4 @@
-"""Albedo of a person: skin, hair of the head, cloth, long hair and frames of glasses."""
+"""Albedo of a whole person: the head's, and that of cloth, long hair and frames of glasses."""
 
 import torch
 from jaxtyping import Float32

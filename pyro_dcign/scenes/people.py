@@ -62,14 +62,14 @@ class People:
         self.device = self.heads.device
         head = self.heads.fields
         self.plugs = Plugs(head[:3], self.heads.triangles)
-        first = head.shape[1] + self.plugs.count
-        self.body = Body(head[:3], self.heads.triangles, start=first)
         self.curtain = Curtain(head)
+        first = head.shape[1] + self.curtain.count + self.plugs.count
+        self.body = Body(head[:3], self.heads.triangles, start=first)
         self.glasses = Glasses(head)
         positions = (
+            (self.curtain.fields(), HAIR),
             (self.plugs.vertices(head[:3, :, None])[:, :, 0], HOLLOW),
             *zip(self.body.fields(head[:3]), (SKIN, CLOTH), strict=True),
-            (self.curtain.fields(), HAIR),
             (torch.zeros(3, self.glasses.count, device=self.device), FRAME),
         )
         # Beside a head: no lips, no lids, no ears, no eyes.
@@ -80,7 +80,7 @@ class People:
             columns.append(torch.cat((position, rest, torch.full_like(position[:1], part))))
         self.fields = torch.cat(columns, 1)
         triangles, start = [self.heads.triangles], head.shape[1]
-        for piece in (self.plugs, self.body, self.curtain, self.glasses):
+        for piece in (self.curtain, self.plugs, self.body, self.glasses):
             triangles.append(piece.triangles + start * (piece is not self.body))
             start += piece.count
         self.triangles = torch.cat(triangles)
@@ -95,15 +95,16 @@ class People:
         vertices = torch.cat(
             (
                 lifted,
+                self.curtain.vertices(lifted, worn.tones, worn.curtain),
                 self.plugs.vertices(bare),
                 self.body.vertices(bare, worn.collar),
-                self.curtain.vertices(lifted, worn.tones, worn.curtain),
                 self.glasses.vertices(bare, worn.glasses),
             ),
             1,
         )
         normals = vertex_normals(vertices, self.triangles, self.around)
-        casting = len(self.triangles) - len(self.glasses.triangles)
+        # Heads and hair throw shadows. Those of thin frames would be too hard.
+        casting = len(self.heads.triangles) + len(self.curtain.triangles)
         return Meshes(vertices, normals, self.triangles, shading=head.shape[1], casting=casting)
 
     def render(

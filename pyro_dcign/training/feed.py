@@ -93,8 +93,9 @@ class Feed:
         """The schedule's next minibatches, for that many steps."""
         drawn = self.schedule.draw(steps * minibatches)
         rows = torch.tensor([self.cuts * self.first[varying] + index for varying, index in drawn])
-        masks = {varying: self.code.active(varying) for varying in self.counts}
-        active = torch.stack([masks[varying] for varying, _ in drawn])
+        number = {varying: i for i, varying in enumerate(self.counts)}
+        masks = torch.stack([self.code.active(varying) for varying in self.counts])
+        active = masks[torch.tensor([number[varying] for varying, _ in drawn])]
         shape = (steps, minibatches)
         device = self.pixels.device
         return Draws(rows.view(shape).to(device), active.view(*shape, -1).to(device))
