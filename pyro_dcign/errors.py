@@ -8,6 +8,14 @@ class InputError(ValueError):
 
     The command line prints it on stderr and exits with status 2; any other exception is our bug and
     keeps its traceback. Control characters, which a file may have brought, are shown as "?".
+
+    Example:
+        >>> import pyro_dcign as dcign
+        >>> try:
+        ...     dcign.load("nosuch")
+        ... except dcign.InputError as error:
+        ...     print(error)
+        a network is one of faces or a run's folder, nosuch is none; check the path
     """
 
     def __init__(self, text: str) -> None:

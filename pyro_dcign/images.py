@@ -1,14 +1,30 @@
-"""Grey images: as the networks see them, as disks store them, and brought to another size."""
+"""Grey images: as the networks see them, as disks store them, and from what people have."""
 
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from pyro_dcign.errors import InputError
+from pyro_dcign.files import grey_picture, read_grey, read_picture, squared
 
 Images = Float[Tensor, "images 1 height width"]
 """Grey images with intensities in [0, 1], as the networks see them."""
 
 Pixels = UInt8[Tensor, "images height width"]
 """Grey images in 8 bits, as scenes render and disks store them."""
+
+Pictures: TypeAlias = Any
+"""Pictures as people have them: whatever :func:`pixels_of` takes."""
+
+_LEAST = 8
+"""Smallest height and width, so that (height, width, 4) is not taken for ``height`` images."""
 
 
 def intensities(pixels: UInt8[Tensor, "*images height width"]) -> Float[Tensor, "..."]:
@@ -21,27 +37,12 @@ def resized(pixels: Pixels, side: int) -> UInt8[Tensor, "images {side} {side}"]:
 
     Of images that are not square the middle is kept.
     """
-    height, width = pixels.shape[1:]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    pixels = pixels[:, top : top + short, left : left + short]
-    if short == side:
+    if pixels.shape[1:] == (side, side):
         return pixels
-    parts = [
-        torch.nn.functional.interpolate(
-            part.unsqueeze(1).float(),
-            (side, side),
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
-        .squeeze(1)
-        .round()
-        .clamp(0, 255)
-        .to(torch.uint8)
-        for part in pixels.split(1024)
-    ]
-    return torch.cat(parts)
+    made = np.empty((len(pixels), side, side), np.uint8)
+    for row, image in zip(made, pixels.numpy(), strict=True):
+        row[:] = np.asarray(squared(Image.fromarray(image), side))
+    return torch.from_numpy(made)
 
 
 def shifted(pixels: Pixels, share: float, *, seed: int) -> Pixels:
@@ -64,3 +65,108 @@ def shifted(pixels: Pixels, share: float, *, seed: int) -> Pixels:
     each = torch.arange(images, device=pixels.device)[:, None, None]
     moved: Pixels = pixels[each, rows[:, :, None], columns[:, None, :]]
     return moved
+
+
+def pixels_of(pictures: Pictures, side: int | None = None) -> Pixels:
+    """Pictures as people have them, as 8-bit grey squares.
+
+    Taken are the path of a picture file, a PIL image, and a NumPy array or torch tensor, each
+    alone or in lists. An array is uint8, or float with intensities in [0, 1], of the shape (H, W),
+    (H, W, 3), (n, H, W), (n, 1, H, W) or (n, H, W, 3). Colours become grey by BT.601 luma, the
+    middle square is taken and resized with antialiasing, and intensities are rounded to 8 bits, as
+    in the images that networks are trained on.
+
+    Args:
+        pictures: One or many.
+        side: Height and width of the result; by default that of the (single) size they have.
+
+    Raises:
+        InputError: Nothing, or anything else than the above.
+
+    Example:
+        >>> half = np.full((20, 30), 128, np.uint8)
+        >>> pixels_of([half, half / 255, torch.from_numpy(half)], 10).shape
+        torch.Size([3, 10, 10])
+        >>> pixels_of(half * 1.0, 10)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        pyro_dcign.errors.InputError: pictures are to be floats in [0, 1], got 128 to 128; ...
+    """
+    found = _pixels(pictures, side)
+    if not found:
+        raise InputError("pictures are to be 1 or more, got none; give some")
+    if len({part.shape[1:] for part in found}) > 1:
+        sizes = sorted({part.shape[-1] for part in found})
+        raise InputError(f"pictures are to be of one size, got sides {sizes}; name a side")
+    return torch.cat(found)
+
+
+def _pixels(pictures: Any, side: int | None) -> list[Pixels]:
+    if isinstance(pictures, str | os.PathLike):
+        path = Path(pictures)
+        if side is not None:
+            return [read_picture(path, side)[0].unsqueeze(0)]
+        grey = torch.from_numpy(np.array(read_grey(path)))
+        return [resized(grey, min(grey.shape[1:]))]
+    if isinstance(pictures, Image.Image):
+        return [_grey(pictures, side)]
+    if isinstance(pictures, list | tuple):
+        return [part for picture in pictures for part in _pixels(picture, side)]
+    if isinstance(pictures, Tensor):
+        tensor = pictures.detach().cpu()
+        pictures = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    if not isinstance(pictures, np.ndarray):
+        raise InputError(
+            "a picture is a path, a PIL image, a NumPy array or a torch tensor, got "
+            f"{type(pictures).__name__}; convert it"
+        )
+    return _of_array(pictures, side)
+
+
+def _of_array(array: NDArray[Any], side: int | None) -> list[Pixels]:
+    colour = array.ndim > 2 and array.shape[-1] == 3
+    if array.ndim == 2 or (array.ndim == 3 and colour):
+        array = array[None]
+    elif array.ndim == 4 and array.shape[1] == 1 and not colour:
+        array = array[:, 0]
+    if array.ndim != (4 if colour else 3):
+        raise InputError(
+            "an array of pictures is (H, W), (H, W, 3), (n, H, W), (n, 1, H, W) or (n, H, W, 3), "
+            f"got {tuple(array.shape)}; change its shape"
+        )
+    if min(array.shape[1:3]) < _LEAST or not len(array):
+        raise InputError(
+            f"an array of pictures is 1 or more of {_LEAST} or more pixels a side, got "
+            f"{tuple(array.shape)}; change its shape"
+        )
+    images = _eight_bits(array)
+    if colour:
+        return [_grey(Image.fromarray(image), side) for image in images]
+    pixels = torch.from_numpy(np.array(images))
+    return [resized(pixels, side or min(pixels.shape[1:]))]
+
+
+def _eight_bits(array: NDArray[Any]) -> UInt8[np.ndarray, "..."]:
+    """Intensities rounded to 8 bits; uint8 as it is."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"pictures are to be uint8, or floats in [0, 1], got {array.dtype}; convert them"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        found = "NaN" if np.isnan(low) or np.isnan(high) else f"{low:g} to {high:g}"
+        raise InputError(
+            f"pictures are to be floats in [0, 1], got {found}; divide by 255, or pass uint8"
+        )
+    return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+
+
+def _grey(picture: Image.Image, side: int | None) -> UInt8[Tensor, "1 _ _"]:
+    try:
+        # Before EXIF is applied: a transposed picture has lost its file's format.
+        sixteen = picture.mode == "I" and picture.format in ("PNG", "PPM")
+        grey, _ = grey_picture(ImageOps.exif_transpose(picture), sixteen=sixteen)
+    except (OSError, SyntaxError) as error:  # Pillow reads a file when it is first needed
+        raise InputError(f"a PIL image is to be undamaged, got {error}; open it again") from None
+    return torch.from_numpy(np.array(squared(grey, side or min(grey.size)))).unsqueeze(0)

@@ -176,7 +176,7 @@ def test_pictures_of_another_size_and_colour_are_brought_to_grey_squares(tmp_pat
     store = bring("folder", folder, tmp_path / "out", **{**SMALL, "size": 2}, side=10)
     pixels = store.minibatch("train", "azimuth", 0).pixels
     assert pixels.shape == (2, 10, 10)
-    assert (pixels[:, 0] == 255).all()  # transparent is white
+    assert (pixels[:, 0] == 0).all()  # transparent is black
     assert int(pixels[0, 5, 5]) == 150  # green's share of luma
 
 

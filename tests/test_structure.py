@@ -24,6 +24,7 @@ ORDER = [
     "training",
     "posterior",
     "measures",
+    "network",
     "cli",
     "__main__",
 ]

@@ -47,22 +47,11 @@ def check(
 
     import torch
 
-    from pyro_dcign.cli.evaluate import images_of
-    from pyro_dcign.posterior import (
-        FILE,
-        Effort,
-        arviz_bridge,
-        judge,
-        measure,
-        page,
-        posterior_data,
-        write_check_figures,
-    )
-    from pyro_dcign.runs import load_parameters, open_run
+    from pyro_dcign.network import load
+    from pyro_dcign.posterior import FILE, arviz_bridge, posterior_data, write_check_figures
 
-    opened = open_run(run, device=device, trusted=guide)
-    load_parameters(opened)
-    chosen = images_of(opened, data)
+    net = load(run, device=device, trusted=guide)
+    chosen = net.test_images(data)
     given = {
         "images": images,
         "draws": draws,
@@ -70,12 +59,9 @@ def check(
         "reference": nuts,
         "reference_draws": nuts_draws,
     }
-    effort = replace(Effort(), **{k: v for k, v in given.items() if v is not None})
-    findings = measure(
-        opened, chosen, effort=effort, seed=seed, say=lambda text: click.echo(text, err=True)
-    )
-    verdicts = judge(findings)
-    findings.save(run / "check.npz")
+    effort = {name: value for name, value in given.items() if value is not None}
+    found = net.check(chosen, seed=seed, progress=True, **effort)
+    found.findings.save(run / "check.npz")
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))[:100]
     kept = replace(
         chosen,
@@ -83,13 +69,12 @@ def check(
         factors={name: values[order] for name, values in chosen.factors.items()},
         identity=chosen.identity[order],
     )
-    arviz_bridge.save(posterior_data(opened, kept, draws=200, seed=seed), run / FILE)
-    figures = write_check_figures(findings, opened.figures)
+    arviz_bridge.save(posterior_data(net.run, kept, draws=200, seed=seed), run / FILE)
+    figures = write_check_figures(found.findings, net.run.figures)
     if as_json:
-        found = [vars(v) | {"figures": dict(v.figures)} for v in verdicts]
-        flagged = sum(v.ok is False for v in verdicts)
-        said = {"run": str(run), "arviz": arviz_bridge.VERSION, "flagged": flagged}
-        click.echo(json.dumps({**said, "verdicts": found}, allow_nan=False))
+        verdicts = [vars(v) | {"figures": dict(v.figures)} for v in found.verdicts]
+        said = {"run": str(run), "arviz": arviz_bridge.VERSION, "flagged": found.flagged}
+        click.echo(json.dumps({**said, "verdicts": verdicts}, allow_nan=False))
     else:
-        click.echo(page(verdicts))
+        click.echo(str(found))
         click.echo(f"\n{run / FILE} (ArviZ); pictures: {', '.join(p.name for p in figures)}")

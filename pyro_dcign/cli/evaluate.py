@@ -1,34 +1,10 @@
 """``pyro-dcign evaluate``: the measures of a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pyro_dcign.cli import options
-
-if TYPE_CHECKING:
-    from pyro_dcign.datasets import EvaluationSet
-    from pyro_dcign.runs import Run
-
-
-def images_of(run: "Run", data: Path | None) -> "EvaluationSet":
-    """The test split of a folder, all images of a FILE.npz, or the test split of the run's own.
-
-    Raises:
-        ClickException: None is named, and the run's own data are not here.
-    """
-    from pyro_dcign.datasets import Store, evaluation_set, read_npz
-
-    own = Path(run.config.data) if run.config.data else None
-    if data is None and (own is None or not own.is_dir()):
-        raise click.ClickException(
-            f"{run.folder} was trained on {str(own or 'data of its own')!r}, which is not here; "
-            "name a folder or FILE.npz with --data"
-        )
-    chosen = data or own
-    assert chosen is not None
-    return read_npz(chosen) if chosen.is_file() else evaluation_set(Store.open(chosen))
 
 
 @click.command()
@@ -60,11 +36,8 @@ def evaluate(
     """
     import json
 
-    from pyro_dcign.measures import evaluate as measure
-    from pyro_dcign.measures import open_calibration, table
-    from pyro_dcign.runs import best_checkpoint, load_parameters, open_run
+    from pyro_dcign.network import load
 
-    opened = open_run(run, device=device, trusted=guide)
-    load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)
-    measures = measure(opened, images_of(opened, data), open_calibration(opened))
-    click.echo(json.dumps(measures, allow_nan=False) if as_json else table(measures))
+    net = load(run, device=device, trusted=guide, checkpoint=checkpoint)
+    measures = net.evaluate(data)
+    click.echo(json.dumps(measures, allow_nan=False) if as_json else str(measures))

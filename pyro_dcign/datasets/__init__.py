@@ -12,13 +12,14 @@ from pyro_dcign.datasets.plans.recipe import (
     with_types,
 )
 from pyro_dcign.datasets.readers.bring import bring
+from pyro_dcign.datasets.readers.source import Column, Source
 from pyro_dcign.datasets.show import contact_sheet, save_picture
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check, summary
 
 __all__ = [
-    "LARGE_TEST", "LARGE_TRAIN", "MINIBATCH", "EvaluationSet", "Minibatch", "Recipe", "Store",
-    "all_chairs", "bring", "check", "contact_sheet", "counts", "ensure", "ensure_faces",
-    "evaluation_set", "make", "read_npz", "save_picture", "scene_loader", "summary",
+    "LARGE_TEST", "LARGE_TRAIN", "MINIBATCH", "Column", "EvaluationSet", "Minibatch", "Recipe",
+    "Source", "Store", "all_chairs", "bring", "check", "contact_sheet", "counts", "ensure",
+    "ensure_faces", "evaluation_set", "make", "read_npz", "save_picture", "scene_loader", "summary",
     "with_types",
 ]  # fmt: skip

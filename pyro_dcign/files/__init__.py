@@ -4,10 +4,20 @@ from pyro_dcign.files.disk import LOCK, digest, locked, naming, sync, whole, wri
 from pyro_dcign.files.hdf5 import datasets
 from pyro_dcign.files.matlab import variables
 from pyro_dcign.files.npz import Array, archive
-from pyro_dcign.files.picture import FORMATS, opened, read_picture
+from pyro_dcign.files.picture import (
+    FORMATS,
+    LUMA,
+    READING,
+    grey_picture,
+    opened,
+    read_grey,
+    read_picture,
+    squared,
+)
 from pyro_dcign.files.untrusted import content, parse_json
 
 __all__ = [
-    "FORMATS", "LOCK", "Array", "archive", "content", "datasets", "digest", "locked", "naming",
-    "opened", "parse_json", "read_picture", "sync", "variables", "whole", "write_whole",
+    "FORMATS", "LOCK", "LUMA", "READING", "Array", "archive", "content", "datasets", "digest",
+    "grey_picture", "locked", "naming", "opened", "parse_json", "read_grey", "read_picture",
+    "squared", "sync", "variables", "whole", "write_whole",
 ]  # fmt: skip

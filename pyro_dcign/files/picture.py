@@ -1,4 +1,8 @@
-"""Opening a picture file: within limits that are checked before anything is decoded."""
+"""Pictures in files: opened within limits, and read as grey in one way for the whole package.
+
+Grey is the luma of ITU-R BT.601, as Pillow's ``convert("L")`` computes it: what the imported sets
+were made with, and what a user gets who converts a picture before handing it over.
+"""
 
 import os
 import warnings
@@ -9,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -77,45 +80,120 @@ def _quiet_library() -> Iterator[None]:
         os.close(nowhere)
 
 
-LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey value (ITU-R BT.601)."""
 
+GROUND = 0
+"""Grey value behind what is transparent: black, as behind the heads of the shipped network."""
+
+RESAMPLING = Image.Resampling.BILINEAR
+"""Pillow's filter for every picture: antialiased where it shrinks, and without ringing."""
+
+READING = "BT.601 luma, transparent on black, upright by EXIF, antialiased bilinear"
+"""How pictures are read, in words that a data set keeps."""
 
 _STRIP = 2**20  # pixels
+_SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_picture(path: Path, side: int) -> tuple[UInt8[Tensor, "side side"], bool]:
-    """A picture as the networks see it, and whether it lost its colours on the way.
+    """A picture file as the networks see it, and whether it lost its colours on the way.
 
-    Turned as its EXIF says, cropped to the middle square, put on black where it is transparent,
-    grey by Rec. 709 luma and resized with antialiasing.
+    Turned as its EXIF says, cropped to the middle square, made grey (:func:`grey_picture`) and
+    resized.
 
     Raises:
         InputError: No picture, a damaged one, or one of more than 50 megapixels or 100 MB.
     """
     with opened(path) as found:
-        upright = ImageOps.exif_transpose(found)
-        square = min(upright.size)
-        left, top = (upright.width - square) // 2, (upright.height - square) // 2
-        grey, colour = _grey(upright.crop((left, top, left + square, top + square)))
-    small = Image.fromarray(grey).resize((side, side), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(small)), colour
+        sixteen = _is_sixteen(found)
+        square = middle(ImageOps.exif_transpose(found))
+        grey, colour = grey_picture(square, sixteen=sixteen, name=path)
+    return torch.from_numpy(np.array(squared(grey, side))), colour
 
 
-def _grey(picture: Image.Image) -> tuple[NDArray[np.uint8], bool]:
-    """Grey values and whether there were colours, in strips: numbers take 8 times the memory."""
-    grey = np.empty((picture.height, picture.width), np.uint8)
-    colour = False
-    deep = picture.mode.startswith(("I", "F"))
-    white = 65535.0 if deep and np.max(picture.getextrema()) > 255 else 255.0
-    rows = max(1, _STRIP // picture.width)
+def read_grey(path: Path, *, formats: tuple[str, ...] = FORMATS) -> UInt8[np.ndarray, "1 _ _"]:
+    """A picture file as grey in its own size, upright: (1, height, width).
+
+    Raises:
+        InputError: As :func:`read_picture`.
+    """
+    with opened(path, formats=formats) as found:
+        sixteen = _is_sixteen(found)
+        grey, _ = grey_picture(ImageOps.exif_transpose(found), sixteen=sixteen, name=path)
+        return np.array(grey)[None]
+
+
+def _is_sixteen(picture: Image.Image) -> bool:
+    """Whether grey values are 16 bits deep; some versions of Pillow give those of a PNG 32."""
+    return picture.mode in _SIXTEEN or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
+
+
+def middle(picture: Image.Image) -> Image.Image:
+    """The largest square in the middle of a picture."""
+    square = min(picture.size)
+    left, top = (picture.width - square) // 2, (picture.height - square) // 2
+    return picture.crop((left, top, left + square, top + square))
+
+
+def squared(grey: Image.Image, side: int) -> Image.Image:
+    """The middle square of a grey picture at ``side`` x ``side`` pixels."""
+    square = grey if grey.width == grey.height else middle(grey)
+    return square if square.width == side else square.resize((side, side), RESAMPLING)
+
+
+def grey_picture(
+    picture: Image.Image, *, sixteen: bool = False, name: Path = Path("picture")
+) -> tuple[Image.Image, bool]:
+    """A picture as 8-bit grey, and whether it had colours.
+
+    Transparent parts lie on :data:`GROUND`; 16 bits are scaled to 8; floats are intensities in
+    [0, 1]. Colours are converted in strips, since RGBA takes four times the memory of grey.
+
+    Args:
+        picture: Of any of Pillow's modes.
+        sixteen: Whether values of 32 bits are of a 16-bit file.
+        name: Of the picture, for an error.
+
+    Raises:
+        InputError: 32-bit integers of unknown scale, floats outside [0, 1], or a mode that Pillow
+            does not convert.
+    """
+    if picture.mode == "L" and "transparency" not in picture.info:
+        return picture, False
+    deep = picture.mode in (*_SIXTEEN, "I", "F")
+    if picture.mode == "I" and not sixteen:
+        raise refuse(name, "8 or 16 bits a channel", "32", "save it as an 8-bit PNG")
+    clear = picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info
+    grey, colour = Image.new("L", picture.size, GROUND), False
+    rows = max(1, _STRIP // max(1, picture.width))
     for top in range(0, picture.height, rows):
         strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
         if deep:
-            values = np.nan_to_num(np.asarray(strip, dtype=np.float64)).clip(0, white)
-            grey[top : top + rows] = (values / white * 255).round()
+            grey.paste(_scaled(strip, name), (0, top))
             continue
-        rgba = np.asarray(strip.convert("RGBA"), dtype=np.float32)
-        rgb = rgba[..., :3] * (rgba[..., 3:] / 255)
-        colour = colour or bool((np.ptp(rgb, axis=-1) > 2).any())
-        grey[top : top + rows] = (rgb @ LUMA.astype(np.float32)).round().clip(0, 255)
+        try:
+            seen = strip.convert("RGBA" if clear else "RGB")
+        except ValueError as error:
+            raise refuse(name, "a picture in grey or RGB", error, "convert it first") from None
+        grey.paste(seen.convert("L"), (0, top), seen.getchannel("A") if clear else None)
+        colour = colour or _has_colours(np.asarray(seen))
     return grey, colour
+
+
+def _scaled(strip: Image.Image, name: Path) -> Image.Image:
+    """Values of 16 bits, or floats in [0, 1], in 8 bits."""
+    values = np.asarray(strip, dtype=np.float32)
+    white = 1.0 if strip.mode == "F" else 65535.0
+    if not ((values >= 0) & (values <= white)).all():
+        what = "floats in [0, 1]" if strip.mode == "F" else "values of 16 bits"
+        raise refuse(name, what, "others", "scale it first")
+    return Image.fromarray((values / white * 255).round().astype(np.uint8))
+
+
+def _has_colours(pixels: UInt8[np.ndarray, "height width channels"]) -> bool:
+    rgb = pixels[..., :3]
+    spread = rgb.max(-1) - rgb.min(-1)
+    if pixels.shape[-1] == 4:
+        return bool((spread.astype(np.uint16) * pixels[..., 3] > 2 * 255).any())
+    return bool((spread > 2).any())

@@ -22,7 +22,7 @@ from pyro_dcign.files import content, parse_json, write_whole
 from pyro_dcign.measures.curve import Curve, curve_of
 from pyro_dcign.runs import Codes, Run, encode
 
-FILE = "calibration.json"
+FILE = CALIBRATION = "calibration.json"
 FORMAT = "pyro-dcign calibration"
 VERSION = 1
 IMAGES = 3000

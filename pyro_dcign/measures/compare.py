@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pyro_dcign import posterior  # ArviZ loads when a run is measured
 from pyro_dcign.config import Config
 from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.errors import InputError, refuse
@@ -25,7 +26,6 @@ from pyro_dcign.measures.calibration import (
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.intervals import over_seeds
 from pyro_dcign.model import load_guide
-from pyro_dcign.posterior import bounds, importance, pareto_k
 from pyro_dcign.runs import CONFIG, Run, build, load_parameters, open_run, write_run_config
 from pyro_dcign.runs import FOLDER as CHECKPOINTS
 from pyro_dcign.training import METRICS, Trainer
@@ -220,9 +220,9 @@ def measured(
     found = evaluate(run, images, calibration)
     order = np.random.default_rng(0).permutation(len(images))[: size.images]
     pixels = images.resized(run.config.side).pixels[torch.from_numpy(order)]
-    joint = importance(run, pixels, draws=size.draws).log_weights
-    block = importance(run, pixels, draws=size.draws, extrinsic=True).log_weights
-    elbo, bound = bounds(joint)
+    joint = posterior.importance(run, pixels, draws=size.draws).log_weights
+    block = posterior.importance(run, pixels, draws=size.draws, extrinsic=True).log_weights
+    elbo, bound = posterior.bounds(joint)
     factors = found["factors"].values()
     return {
         "guide": run.config.guide,
@@ -231,8 +231,8 @@ def measured(
         "steps": run.config.steps,
         "elbo": float(elbo.mean()),
         "bound": float(bound.mean()),
-        "khat": float(np.median(pareto_k(block))),
-        "khat_joint": float(np.median(pareto_k(joint))),
+        "khat": float(np.median(posterior.pareto_k(block))),
+        "khat_joint": float(np.median(posterior.pareto_k(joint))),
         "mse": found["mse"]["value"],
         "swap_mse": (found["swap_mse"] or {}).get("value"),
         "spearman": _mean(v["spearman"] or v["circular_r2"] for v in factors),

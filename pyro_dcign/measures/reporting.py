@@ -18,6 +18,7 @@ from pyro_dcign.files import write_whole
 from pyro_dcign.measures.calibration import FILE, calibrate, write_calibration
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
+from pyro_dcign.measures.people import PEOPLE, people_of, write_people
 from pyro_dcign.measures.tables import table
 from pyro_dcign.runs import PARAMETERS, Run, write_run_config
 
@@ -27,8 +28,10 @@ CARD = "MODEL_CARD.md"
 
 def report(run: Run, store: Store) -> dict[str, Any]:
     """Calibrate on training images, measure on test identities, write both, figures and a card."""
-    calibration = calibrate(run, evaluation_set(store, "train"))
+    trained = evaluation_set(store, "train")
+    calibration = calibrate(run, trained)
     write_calibration(calibration, run.folder)
+    write_people(people_of(run, trained), run.folder)
     measures = evaluate(run, evaluation_set(store), calibration)
     text = json.dumps(measures, indent=1, allow_nan=False)
     write_whole(run.folder / MEASURES, text + "\n")
@@ -92,6 +95,8 @@ def share(
     state = {k: v.half().contiguous() for k, v in run.modules.state_dict().items()}
     save_file(state, out / PARAMETERS)
     shutil.copyfile(run.folder / FILE, out / FILE)
+    if (run.folder / PEOPLE).is_file():
+        shutil.copyfile(run.folder / PEOPLE, out / PEOPLE)
     text = json.dumps(measures, indent=1, allow_nan=False) + "\n"
     (out / MEASURES).write_text(text, encoding="utf-8")
     card = model_card(shared, store, measures, made_by=made_by)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets import EvaluationSet
@@ -18,10 +20,10 @@ FILE = "posterior.nc"
 
 
 def _sites(code: GraphicsCode, codes: torch.Tensor) -> dict[str, NDArray[Any]]:
-    """(draws, …, latents) as one variable a factor, (1, draws, …); a single latent has no axis."""
+    """(chains, draws, …, latents) as one variable a factor; a single latent has no axis."""
     parts = code.split(codes)
     return {
-        name: part.squeeze(-1)[None].numpy() if part.shape[-1] == 1 else part[None].numpy()
+        name: (part.squeeze(-1) if part.shape[-1] == 1 else part).numpy()
         for name, part in parts.items()
     }
 
@@ -49,8 +51,8 @@ def posterior_data(
     prior = torch.randn(draws, code.latents, generator=torch.Generator().manual_seed(seed))
     pictures = _replicates(run, drawn.codes[:replicates], seed)
     groups: dict[str, dict[str, NDArray[Any]]] = {
-        "posterior": _sites(code, drawn.codes),
-        "prior": _sites(code, prior),
+        "posterior": _sites(code, drawn.codes[None]),
+        "prior": _sites(code, prior[None]),
         "posterior_predictive": {"picture": pictures[None]},
         "log_likelihood": {"of_image": drawn.likelihood[None].numpy()},
         "sample_stats": {
@@ -67,17 +69,42 @@ def posterior_data(
     return _tree(run, groups, len(images))
 
 
+def drawn_data(
+    run: Run, codes: Float[Tensor, "chains draws images latents"], values: Mapping[str, Any]
+) -> Any:
+    """An ``InferenceData`` or ``DataTree`` of draws: the sites, and ``values`` beside them.
+
+    Args:
+        run: Whose codes they are.
+        codes: Draws of the codes of images.
+        values: Other variables, (chains, draws, images) each.
+    """
+    dims, coords = _latents(run.code)
+    dims = {name: ["image", *names] for name, names in dims.items()}
+    dims |= {name: ["image"] for name in values}
+    return arviz_bridge.tree(
+        {"posterior": {**_sites(run.code, codes), **values}},
+        coords={**coords, "image": list(range(codes.shape[2]))},
+        dims=dims,
+        attributes={"guide": run.config.guide},
+    )
+
+
+def _latents(code: GraphicsCode) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Dimensions of each site after the image, and the labels of those dimensions."""
+    several = {name: size for name, size in code.sizes.items() if size > 1}
+    dims = {name: [f"{name}_latent"] if name in several else [] for name in code.sizes}
+    return dims, {f"{n}_latent": [f"{n}[{i}]" for i in range(k)] for n, k in several.items()}
+
+
 def _tree(run: Run, groups: Mapping[str, Any], images: int) -> Any:
     dims: dict[str, list[str]] = {"picture": ["image", "row", "column"]}
     coords: dict[str, Any] = {"image": list(range(images))}
     for name in [*groups["sample_stats"], "of_image", *groups["constant_data"]]:
         dims[name] = ["image"]
-    for name, size in run.code.sizes.items():
-        if size > 1:
-            coords[f"{name}_latent"] = [f"{name}[{i}]" for i in range(size)]
+    latent, labels = _latents(run.code)
     side = list(range(run.config.side))
-    coords |= {"row": side, "column": side}
-    latent = {n: [f"{n}_latent"] if size > 1 else [] for n, size in run.code.sizes.items()}
+    coords |= {**labels, "row": side, "column": side}
     # A variable has its dimensions by name, and prior draws belong to no image: two trees, one set.
     rest = {group: variables for group, variables in groups.items() if group != "prior"}
     attributes = {"run": run.folder.name, "guide": run.config.guide}

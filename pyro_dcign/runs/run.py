@@ -109,28 +109,40 @@ def _refuse_giants(config: Config, code: GraphicsCode) -> None:
         )
 
 
-def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> Run:
+def build(
+    folder: Path,
+    config: Config,
+    factors: Mapping[str, FactorRange],
+    *,
+    guide: type[Any] | None = None,
+) -> Run:
     """A run with freshly drawn networks: its seed decides every parameter.
 
     The caller's random state is left as it was.
+
+    Args:
+        folder: The run directory; nothing is written.
+        config: Its settings.
+        factors: Range of each extrinsic factor.
+        guide: Class of the guide, where that is not one that ``config.guide`` finds.
 
     Raises:
         InputError: A setting that the networks, the guide or this machine cannot meet.
     """
     device = device_of(config.device)
     code = code_of(config, factors)
-    guide_class = load_guide(config.guide)
+    guide_class = load_guide(config.guide) if guide is None else guide
     _refuse_giants(config, code)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder, decoder = _networks(config, code)
         model = Model(decoder, code, likelihood=config.likelihood, pixel_scale=config.pixel_scale)
-        guide = guide_class(encoder, code)
-        if hasattr(guide, "bind"):
-            guide.bind(model)
-    modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
+        built = guide_class(encoder, code)
+        if hasattr(built, "bind"):
+            built.bind(model)
+    modules = nn.ModuleDict({"model": model, "guide": built}).to(device)
     modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Run(folder, config, factors, code, model, guide, device)
+    return Run(folder, config, factors, code, model, built, device)
 
 
 def write_run_config(run: Run) -> None:
@@ -144,11 +156,18 @@ def write_run_config(run: Run) -> None:
     write_whole(run.folder / CONFIG, text)
 
 
-def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] = ()) -> Run:
+def open_run(
+    folder: Path,
+    *,
+    device: str | None = None,
+    trusted: Sequence[str] = (),
+    guide: type[Any] | None = None,
+) -> Run:
     """A run as its ``config.toml`` describes it, with untrained networks.
 
     A run may come from a stranger, and a guide from a file or a module is code: one that is neither
-    shipped nor installed under a name is loaded only where it is among the ``trusted`` ones.
+    shipped nor installed under a name is loaded only where it is among the ``trusted`` ones. A
+    ``guide`` class takes the place of the named one.
 
     Raises:
         InputError: No such run, a configuration that is damaged, or a guide that is not trusted.
@@ -164,7 +183,7 @@ def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] 
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
     config = configure(completed(settings), source=str(path))
-    if config.guide not in known_guides() and config.guide not in trusted:
+    if guide is None and config.guide not in known_guides() and config.guide not in trusted:
         raise InputError(
             f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "
             f"trust it, run it with --guide {config.guide}"
@@ -174,7 +193,7 @@ def open_run(folder: Path, *, device: str | None = None, trusted: Sequence[str] 
     elif config.device == "cuda" and not torch.cuda.is_available():
         # A run trained on a GPU is read wherever the user is.
         config = dataclasses.replace(config, device="cpu")
-    return build(folder, config, factors)
+    return build(folder, config, factors, guide=guide)
 
 
 def _factor_range(name: str, found: Any) -> FactorRange:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError, refuse
+from pyro_dcign.files import LUMA
 from pyro_dcign.images import Pixels
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.identity import normal
@@ -191,6 +192,6 @@ def _outward(mean: Float32[Tensor, "3 vertices"], triangles: Tensor) -> Tensor:
 
 
 def luma(rgb: Any) -> Float32[ndarray, "..."]:
-    """Grey value of colours in the last axis (ITU-R BT.601); linear, so it holds for modes too."""
-    weighted: Float32[ndarray, ...] = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
+    """Grey value of colours in the last axis (BT.601); linear, so it holds for modes too."""
+    weighted: Float32[ndarray, ...] = rgb @ np.array(LUMA, np.float32)
     return weighted

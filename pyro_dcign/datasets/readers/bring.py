@@ -1,6 +1,7 @@
 """Importing a set: labels first, then minibatches, then one pass over its images."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pyro_dcign.datasets.readers.torch7 import bring_torch7
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import check_vacant, write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import READING
 from pyro_dcign.varying import standard_types, type_number
 
 TRAIN, TEST = 3000, 350
@@ -32,7 +34,7 @@ _MAX_VALUES = 1000  # a factor with more different values is continuous
 
 def bring(
     kind: str,
-    path: Path | str,
+    path: Path | str | Source,
     out: Path | str,
     *,
     factors: Sequence[str] | None = None,
@@ -50,8 +52,8 @@ def bring(
     """Import a set in someone's format as a store of typed minibatches.
 
     Args:
-        kind: One of :data:`KINDS`.
-        path: The set, as downloaded.
+        kind: One of :data:`KINDS`; of images in memory, a name for the recipe.
+        path: The set, as downloaded; or images and labels that are in memory already.
         out: Where the store is to appear; absent or empty.
         factors: Extrinsic factors, in the order of the code; by default those of the kind.
         side: Height and width to store; by default the set's own (aubry: 150).
@@ -69,14 +71,14 @@ def bring(
     Raises:
         InputError: A damaged or foreign file, or a set that no such minibatches can be formed of.
     """
-    path, out = Path(path), Path(out)
-    if kind not in KINDS:
+    out, held = Path(out), path if isinstance(path, Source) else None
+    path = Path(kind) if isinstance(path, Source) else Path(path)
+    if held is None and kind not in KINDS:
         raise InputError(f"a kind is one of {', '.join(KINDS)}, got {kind!r}; name one of them")
     check_vacant(out)
     if kind == "torch7":
         return bring_torch7(path, out, quiet=quiet)
-    module = import_module(f"pyro_dcign.datasets.readers.{_MODULES.get(kind, kind)}")
-    with module.source(path) as source:
+    with _source(kind, path) if held is None else nullcontext(held) as source:
         names = source.default if factors is None else tuple(factors)
         side = source.side if side is None else side
         check_factor_names(names)
@@ -123,6 +125,12 @@ def bring(
 _MODULES = {"3dshapes": "shapes3d"}
 
 
+def _source(kind: str, path: Path) -> AbstractContextManager[Source]:
+    module = import_module(f"pyro_dcign.datasets.readers.{_MODULES.get(kind, kind)}")
+    opened: AbstractContextManager[Source] = module.source(path)
+    return opened
+
+
 def _minibatches(
     formed: dict[tuple[str, str], Any], known: Labels, images: Gathered, *, quiet: bool
 ) -> Iterator[tuple[str, Minibatch]]:
@@ -164,5 +172,6 @@ def _recipe(
         "factors": list(names),
         "seed": seed,
         "test_fraction": test_fraction,
+        "reading": READING,
         "version": __version__,
     }

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
+from PIL import Image
 
 Grey = UInt8[ndarray, "images height width"]
 
@@ -55,10 +56,10 @@ class Source:
 
 
 def grey(pixels: UInt8[ndarray, "images height width 3"]) -> Grey:
-    """Luma of colour images (ITU-R BT.601), rounded."""
-    wide = pixels.astype(np.uint32)
-    luma = (299 * wide[..., 0] + 587 * wide[..., 1] + 114 * wide[..., 2] + 500) // 1000
-    return np.asarray(luma, np.uint8)
+    """Luma of colour images, as of every picture: see :mod:`pyro_dcign.files`."""
+    images, height, width, _ = pixels.shape
+    stacked = Image.fromarray(pixels.reshape(images * height, width, 3))
+    return np.asarray(stacked.convert("L")).reshape(images, height, width)
 
 
 def grid(sizes: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
