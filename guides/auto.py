@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
-from pyro_dcign.model import Encoder, Model, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Model, sample_diagonal
 
 Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
 """Location and lower triangular root of the covariance of each image's code."""
@@ -48,7 +48,7 @@ class Auto(nn.Module):
     steps = 250
     rate = 0.05
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         if not issubclass(self.kind, INDEPENDENT + CORRELATED):
             known = ", ".join(one.__name__ for one in INDEPENDENT + CORRELATED)

@@ -11,7 +11,7 @@ from zuko.transforms import MonotonicRQSTransform
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Encoder, linear_head
+from pyro_dcign.model import AnyEncoder, linear_head
 
 
 class Flow(nn.Module):
@@ -28,7 +28,7 @@ class Flow(nn.Module):
     bins = 8
     clamp_on = "draw"
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         knots = 3 * self.bins - 1

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.guides.chain import sample_chain
 from pyro_dcign.images import Images
-from pyro_dcign.model import Encoder, linear_head
+from pyro_dcign.model import AnyEncoder, linear_head
 
 
 class LowRank(nn.Module):
@@ -17,7 +17,7 @@ class LowRank(nn.Module):
 
     rank = 1
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         self.extrinsic = code.latents - code.sizes[INTRINSIC]

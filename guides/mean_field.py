@@ -5,7 +5,7 @@ from torch import nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Encoder, linear_head, sample_diagonal
+from pyro_dcign.model import AnyEncoder, linear_head, sample_diagonal
 
 
 class MeanField(nn.Module):
@@ -15,7 +15,7 @@ class MeanField(nn.Module):
     Bayes).
     """
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         self.loc = linear_head(encoder.features, code.latents)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Active, Encoder, linear_head
+from pyro_dcign.model import Active, AnyEncoder, linear_head
 
 Group = Float[Tensor, "groups images latents"]
 
@@ -39,7 +39,7 @@ class ProductOfExperts(nn.Module):
 
     groups: Active | None = None
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         self.loc = linear_head(encoder.features, code.latents)

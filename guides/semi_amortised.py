@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Encoder, Model, linear_head, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Model, linear_head, sample_diagonal
 
 
 class SemiAmortised(nn.Module):
@@ -21,7 +21,7 @@ class SemiAmortised(nn.Module):
     rate = 0.5
     noise: Tensor
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         self.loc = linear_head(encoder.features, code.latents)

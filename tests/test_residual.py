@@ -10,8 +10,12 @@ from torch import Tensor
 from pyro_dcign.machine import usable
 from pyro_dcign.model.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
 
-FLOAT32, BFLOAT16 = 1e-4, 6e-2
-"""Largest relative errors of a network's value and gradients from float64, in norm."""
+FLOAT32, BFLOAT16 = 2e-3, 0.15
+"""Largest relative errors of a network's value and gradients from float64, in norm.
+
+The plain path has 7.4e-4 and .10 on an H100, the fused one 7.4e-4 and .11: a unit near zero falls
+on the other side of its ReLU. Values are within 3e-7 and 5e-3.
+"""
 
 
 @pytest.mark.parametrize("side", [16, 33, 64, 150])

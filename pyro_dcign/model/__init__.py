@@ -10,11 +10,12 @@ from pyro_dcign.model.guide import Guide, known_guides, load_guide
 from pyro_dcign.model.handlers import Handler, handler_of
 from pyro_dcign.model.labels import Labels, Wanted
 from pyro_dcign.model.networks import Decoder, Encoder, UnpoolConv2d, linear_head
-from pyro_dcign.model.residual import ResidualDecoder, ResidualEncoder
+from pyro_dcign.model.residual import AnyEncoder, ResidualDecoder, ResidualEncoder
 from pyro_dcign.model.sites import Active
 
 __all__ = [
-    "Active", "Clamp", "Decoder", "Encoder", "Exchange", "Fused", "Guide", "Handler", "Labels",
-    "Losses", "Model", "ResidualDecoder", "ResidualEncoder", "UnpoolConv2d", "Wanted", "handler_of",
-    "known_guides", "linear_head", "load_elbo", "load_guide", "sample_diagonal", "unclamped_losses",
+    "Active", "AnyEncoder", "Clamp", "Decoder", "Encoder", "Exchange", "Fused", "Guide", "Handler",
+    "Labels", "Losses", "Model", "ResidualDecoder", "ResidualEncoder", "UnpoolConv2d", "Wanted",
+    "handler_of", "known_guides", "linear_head", "load_elbo", "load_guide", "sample_diagonal",
+    "unclamped_losses",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
-from pyro_dcign.model.networks import Encoder
+from pyro_dcign.model.residual import AnyEncoder
 
 GROUP = "pyro_dcign.guides"
 """Entry-point group in which third parties register guides, and the package of the shipped ones."""
@@ -28,7 +28,7 @@ class Guide(Protocol):
     ``groups``, which :class:`InGroups` sets during a training step, in the clamp's place.
     """
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None: ...
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None: ...
 
     def __call__(self, images: Images) -> Any:
         """Sample the sites of the graphics code for each image."""

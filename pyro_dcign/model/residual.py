@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyro_dcign.code import Latents
 from pyro_dcign.images import Images
 from pyro_dcign.machine import compute_dtype, usable
-from pyro_dcign.model.networks import UnpoolConv2d
+from pyro_dcign.model.networks import Encoder, UnpoolConv2d
 
 SMALL = 0.2
 """What the last weights of a residual branch start at, of their usual size."""
@@ -145,11 +145,17 @@ class ResidualEncoder(nn.Module):
             kernel = _padded(self.first.weight).to(dtype, memory_format=torch.channels_last)
             x = relu(F.conv2d(x, kernel, padding=1), self.first.bias)
             for down, block in zip(self.down, self.blocks, strict=True):
+                assert isinstance(down, nn.Conv2d)
                 assert isinstance(block, ResidualBlock)
+                assert down.bias is not None
                 y = F.conv2d(x, _kernel(down, dtype), stride=2, padding=1)
                 assert isinstance(down.bias, Tensor)
                 x = block.fused(y, down.bias)
         return x
+
+
+AnyEncoder = Encoder | ResidualEncoder
+"""What a guide may be given."""
 
 
 class ResidualDecoder(nn.Module):
