@@ -97,9 +97,10 @@ def render(
     }
     original = intensities(pixels.unsqueeze(0))
     if out.suffix.lower() == ".gif":
-        pictures = frames(original, views)
+        pictures = frames(original, views, opened.factors)
     else:
-        pictures = [strip(original, decode(opened, encode(opened, pixels.unsqueeze(0))), views)]
+        decoded = decode(opened, encode(opened, pixels.unsqueeze(0)))
+        pictures = [strip(original, decoded, views, opened.factors)]
     write_pictures(pictures, out)
     click.echo(f"{out}")
 
@@ -130,8 +131,8 @@ def parse_sweep(text: str, factor: str, limits: "FactorRange") -> list[float]:
             f"{factor} is START:STOP:COUNT or V,V,… with 1 to {MAX_VIEWS} numbers, got {text!r}; "
             "write e.g. -60:60:9"
         ) from None
-    outside = [v for v in values if not limits.low - 1e-6 <= v <= limits.high + 1e-6]
-    if outside and not limits.period:
+    outside = [v for v in values if not limits.holds(v)]
+    if outside:
         raise InputError(
             f"{factor} was trained from {limits.low:g} to {limits.high:g}, got {outside[0]:g}; "
             "stay inside"
