@@ -26,12 +26,26 @@ from pyro_dcign.runs.codes import (
     posterior_mean,
     undisturbed,
 )
+from pyro_dcign.runs.provenance import (
+    CALIBRATION,
+    PICTURES,
+    Origin,
+    data_of,
+    forget_undated,
+    newest_step,
+    origin_in,
+    origin_of,
+    own_store,
+    remember_pictures,
+    trained_identities,
+)
 from pyro_dcign.runs.run import CONFIG, Run, build, code_of, default_run, open_run, write_run_config
 
 __all__ = [
-    "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "RANDOM", "STATE", "AtMean",
-    "Codes", "Run", "batch_size", "best_checkpoint", "build", "code_of", "decode", "default_run",
-    "draw", "draw_codes", "encode", "load_parameters", "newest_checkpoint", "open_run",
-    "posterior_mean", "read_json", "read_tensors", "save_checkpoint", "tidy", "undisturbed",
-    "write_run_config",
+    "CALIBRATION", "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "PICTURES",
+    "RANDOM", "STATE", "AtMean", "Codes", "Origin", "Run", "batch_size", "best_checkpoint", "build",
+    "code_of", "data_of", "decode", "default_run", "draw", "draw_codes", "encode", "forget_undated",
+    "load_parameters", "newest_checkpoint", "newest_step", "open_run", "origin_in", "origin_of",
+    "own_store", "posterior_mean", "read_json", "read_tensors", "remember_pictures",
+    "save_checkpoint", "tidy", "trained_identities", "undisturbed", "write_run_config",
 ]  # fmt: skip
