@@ -30,7 +30,7 @@ def comparable(run: Run, images: EvaluationSet) -> tuple[EvaluationSet, frozense
             outside of its ranges.
     """
     shared = [name for name in run.factors if name in images.factors]
-    if run.factors and not shared:
+    if run.factors and images.factors and not shared:
         raise InputError(
             f"expected one of the network's factors {', '.join(run.factors)} in the set, found "
             f"{', '.join(images.factors) or 'none'}; name its factors so, or use another set"
@@ -57,7 +57,7 @@ def comparable(run: Run, images: EvaluationSet) -> tuple[EvaluationSet, frozense
                 f"{name} goes from {known.min():.4g} to {known.max():.4g}, the network was trained "
                 f"from {limits.low:.4g} to {limits.high:.4g}; images outside are left out"
             )
-    if run.factors and strange == set(shared):
+    if shared and strange == set(shared):
         raise InputError(f"expected values in the network's units, but {'; '.join(notes)}")
     left = int(inside.sum())
     if 2 * left < len(images):

@@ -14,31 +14,15 @@ from pyro_dcign.runs.checkpoint import (
     save_checkpoint,
     tidy,
 )
-from pyro_dcign.runs.codes import (
-    IMAGES_AT_ONCE,
-    AtMean,
-    Codes,
-    batch_size,
-    decode,
-    draw,
-    draw_codes,
-    encode,
-    posterior_mean,
+
+from pyro_dcign.runs.codes import (  # isort: skip
+    IMAGES_AT_ONCE, AtMean, Codes, batch_size, decode, draw, draw_codes, encode, posterior_mean,
     undisturbed,
-)
-from pyro_dcign.runs.provenance import (
-    CALIBRATION,
-    PICTURES,
-    Origin,
-    data_of,
-    forget_undated,
-    newest_step,
-    origin_in,
-    origin_of,
-    own_store,
-    remember_pictures,
-    trained_identities,
-)
+)  # fmt: skip
+from pyro_dcign.runs.provenance import (  # isort: skip
+    CALIBRATION, PICTURES, Origin, data_of, forget_undated, newest_step, origin_in, origin_of,
+    own_store, remember_pictures, trained_identities,
+)  # fmt: skip
 from pyro_dcign.runs.run import CONFIG, Run, build, code_of, default_run, open_run, write_run_config
 
 __all__ = [
