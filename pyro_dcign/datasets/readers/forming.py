@@ -58,14 +58,14 @@ def labels(source: Source, names: Sequence[str], *, test_fraction: float, seed: 
         )
     for name in names:
         values = source.columns[name].values
+        if not (np.abs(values) <= MAX_VALUE).all():
+            raise InputError(
+                f"expected numbers within {MAX_VALUE:g} as {name}, found others; mend the labels"
+            )
         if len(np.unique(values)) < 2:
             raise InputError(
                 f"expected two values or more of each factor, found {values[0]:g} alone as {name}; "
                 "leave it out of --factors"
-            )
-        if not (np.abs(values) <= MAX_VALUE).all():
-            raise InputError(
-                f"expected numbers within {MAX_VALUE:g} as {name}, found others; mend the labels"
             )
     rest = [column.values for name, column in source.columns.items() if name not in names]
     identity = _combined([source.who, *rest])
