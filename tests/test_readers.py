@@ -391,7 +391,7 @@ def test_a_damaged_torch7_file_is_one_line(name, tmp_path, run):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--factors", "pose"], "found pose"),
+        (["--factors", "tilt"], "found tilt"),
         (["--factors", "light,light"], "each factor once"),
         (["--test-fraction", "0"], "--test-fraction"),
         (["--test-fraction", "1"], "--test-fraction"),
