@@ -55,7 +55,8 @@ for factor in calibration.curves:
     values = sweep_values(run.factors[factor])
     turned = sweep(run, calibration, pixels, factor, torch.tensor(values))
     views[factor] = (values, turned)
-strip(intensities(pixels[None]), decode(run, encode(run, pixels[None])), views)
+decoded = decode(run, encode(run, pixels[None]))
+strip(intensities(pixels[None]), decoded, views, run.factors)
 
 # %% [markdown]
 # What the code says of it, with the guide's own uncertainty:

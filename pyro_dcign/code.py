@@ -1,15 +1,51 @@
 """The graphics code: which latents carry which factor of variation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_dcign.varying import INTRINSIC, type_factors, type_name
 
 __all__ = ["INTRINSIC", "FactorRange", "GraphicsCode", "Latents"]
+
+TAKEN = frozenset(
+    {
+        *("image", "images", "picture", "identity", "pose", "file", "fn", "obs"),  # sites, plates
+        *("training", "each"),
+        *("chain", "draw", "draws", "sample", "hdi", "row", "column", "quantile"),  # ArviZ
+        *("of_image", "log_weight", "log_prior", "log_guide", "log_likelihood"),  # posterior.nc
+        *(name for name in dir(nn.ModuleDict) if not name.startswith("_")),
+        *(name for name in dir(nn.ParameterDict) if not name.startswith("_")),
+    }
+)
+"""Names that no extrinsic factor can have: something else in a run has them already."""
+
+_ENDINGS = ("_latent", "_dim_0")
+"""How ArviZ's dimensions are named."""
+
+
+def name_problem(name: str) -> str | None:
+    """Why an extrinsic factor cannot have this name, or None where it can.
+
+    Example:
+        >>> name_problem("draw")
+        "'draw' names something else in a run (a site, a plate, a dimension or a module's method)"
+        >>> name_problem("azimuth")
+    """
+    if name == INTRINSIC:
+        return f"{INTRINSIC!r} is the name of all that is no extrinsic factor"
+    if name in TAKEN:
+        what = "a site, a plate, a dimension or a module's method"
+        return f"{name!r} names something else in a run ({what})"
+    if name.endswith(_ENDINGS) or name.startswith("true_"):
+        return f"{name!r} looks like a dimension or a true value in posterior.nc"
+    return None
+
 
 Latents = Float[Tensor, "*batch latents"]
 
@@ -27,7 +63,7 @@ class GraphicsCode:
         intrinsic: Number of intrinsic latents.
 
     Raises:
-        ValueError: A factor without latents, or an extrinsic factor called "intrinsic".
+        ValueError: A factor without latents, or with a name that is taken (:func:`name_problem`).
 
     Example:
         >>> code = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=3)
@@ -42,8 +78,9 @@ class GraphicsCode:
     sizes: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if INTRINSIC in self.extrinsic:
-            raise ValueError(f"extrinsic factors need other names than {INTRINSIC!r}; rename it")
+        for name in self.extrinsic:
+            if problem := name_problem(name):
+                raise ValueError(f"extrinsic factors need names of their own, {problem}; rename it")
         sizes = {**self.extrinsic, INTRINSIC: self.intrinsic}
         for name, size in sizes.items():
             if size < 1:
@@ -146,3 +183,40 @@ class FactorRange:
     high: float
     values: tuple[float, ...] = ()
     period: float | None = None
+
+    @property
+    def resolution(self) -> float:
+        """Largest difference that counts as none, whatever the factor's unit.
+
+        A hundred-thousandth of the range or half the smallest step of the grid, but no less than
+        the rounding of its values to 32 bits.
+
+        Example:
+            >>> FactorRange(-100.0, 100.0).resolution
+            0.002
+            >>> FactorRange(0.0, 2.0, (0.0, 1.0, 2.0)).resolution
+            2e-05
+        """
+        close = _CLOSE * (self.high - self.low)
+        steps = [b - a for a, b in pairwise(sorted(set(self.values)))]
+        if steps:
+            close = min(close, min(steps) / 2)
+        return max(close, 4 * _ROUNDING * max(abs(self.low), abs(self.high)))
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the range; every finite one does in a full circle."""
+        if self.period:
+            return math.isfinite(value)
+        return self.low - self.resolution <= value <= self.high + self.resolution
+
+    def apart(self, a: Tensor, b: Tensor) -> Bool[Tensor, "..."]:
+        """Where values differ by more than the resolution; once around the circle is no way."""
+        away = (a - b).abs()
+        if self.period:
+            away = away % self.period
+            away = torch.minimum(away, self.period - away)
+        return away > self.resolution
+
+
+_CLOSE = 1e-5
+_ROUNDING = 2.0**-23

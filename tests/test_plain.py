@@ -234,7 +234,8 @@ def test_pairs_forgive_rounding_and_drop_equal_values():
         "azimuth": torch.tensor([0.0, 10.0, 10.0002, 20.0, 20.0]),
         "light": torch.tensor([5.0, 5.0004, 5.0, 5.0, 6.0]),
     }
-    given_ = EvaluationSet(pixels, factors, torch.tensor([7, 7, 7, 7, 7]), {})
+    ranges = dict.fromkeys(factors, FactorRange(-90.0, 90.0))
+    given_ = EvaluationSet(pixels, factors, torch.tensor([7, 7, 7, 7, 7]), ranges)
     a, b = given_.pairs("azimuth")
     pairs = {tuple(sorted(pair)) for pair in zip(a.tolist(), b.tolist(), strict=True)}
     assert pairs == {(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)}

@@ -120,7 +120,13 @@ def test_a_rare_value_is_shown_before_a_common_one_comes_twice(tolerance):
     """Ten images at 0 degrees, one at 10 and one at 20, of one thing: minibatches of three."""
     azimuth = np.array([0.0] * 10 + [10, 20])
     known = Labels({"azimuth": azimuth}, np.zeros(12, np.int64), np.zeros(12, bool))
-    options = {"split": "train", "size": 3, "most": 20, "tolerance": tolerance, "seed": (0, 0)}
+    options = {
+        "split": "train",
+        "size": 3,
+        "most": 20,
+        "tolerance": {"azimuth": tolerance},
+        "seed": (0, 0),
+    }
     found = form(known, "azimuth", **options)
     assert len(found) > 1
     for row in found:
@@ -385,7 +391,7 @@ def test_a_damaged_torch7_file_is_one_line(name, tmp_path, run):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--factors", "pose"], "found pose"),
+        (["--factors", "tilt"], "found tilt"),
         (["--factors", "light,light"], "each factor once"),
         (["--test-fraction", "0"], "--test-fraction"),
         (["--test-fraction", "1"], "--test-fraction"),

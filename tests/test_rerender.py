@@ -111,10 +111,11 @@ def _header_only(width, height):
 def test_strips_have_a_row_for_each_factor_and_gifs_go_there_and_back(tmp_path):
     one, three = torch.rand(1, 1, 16, 16), torch.rand(3, 1, 16, 16)
     views = {"azimuth": ([-9.0, 0.0, 9.0], three), "light": ([5.0], one)}
-    sheet = strip(one, one, views)
+    ranges = dict.fromkeys(views, FactorRange(-9.0, 9.0))
+    sheet = strip(one, one, views, ranges)
     assert sheet.width > 5 * 128
     assert 2 * 128 < sheet.height < 3 * 128
-    moving = frames(one, views)
+    moving = frames(one, views, ranges)
     assert len(moving) == 4 + 1
     write_pictures(moving, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as found:

@@ -4,6 +4,7 @@ A command's module is imported when the command runs, so that ``--help`` does no
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,14 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends in one line on stderr and exit status 2."""
+    if arguments is None and sys.flags.optimize > 1:
+        # Pyro formats its own docstrings when it is imported; -OO removes them, -O does not.
+        os.environ["PYTHONOPTIMIZE"] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "pyro_dcign", *sys.argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A letter that the terminal lacks is replaced; a crash would lose minutes of work.
+            stream.reconfigure(errors="replace")
     try:
         code = app.main(args=arguments, prog_name="pyro-dcign", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

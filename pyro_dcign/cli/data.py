@@ -181,9 +181,17 @@ def make(
 )
 @click.option(
     "--tolerance",
-    default=0.0,
+    default="0",
     show_default=True,
+    metavar="N or NAME=N,…",
     help="How far held factors may stray within a minibatch, in their own units.",
+)
+@click.option(
+    "--period",
+    "periods",
+    multiple=True,
+    metavar="NAME=N",
+    help="A factor that is a full circle, and the value of a turn: azimuth=360.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the split and the draws.")
 def import_(
@@ -199,7 +207,8 @@ def import_(
     test: int,
     types: str,
     test_fraction: float,
-    tolerance: float,
+    tolerance: str,
+    periods: tuple[str, ...],
     seed: int,
 ) -> None:
     """Import the set SRC of someone's format KIND into the new folder OUT.
@@ -207,14 +216,13 @@ def import_(
     KIND is aubry, torch7, smallnorb, 3dshapes, dsprites, mpi3d, cars3d, npz or folder. Factors that
     the graphics code leaves out become part of the identity.
     """
-    from pyro_dcign.datasets import bring
+    from pyro_dcign.datasets import bring, parse_periods
 
     for option, value in (
         ("--minibatches", minibatches),
         ("--intrinsic", intrinsic),
         ("--test", test),
         ("--seed", seed),
-        ("--tolerance", tolerance),
     ):
         if value is not None and not 0 <= value < 1e9:
             raise InputError(f"expected {option} from 0 to 1e9, found {value}; change it")
@@ -233,10 +241,28 @@ def import_(
         test=test,
         types=types,
         test_fraction=test_fraction,
-        tolerance=tolerance,
+        tolerance=_tolerance(tolerance),
+        periods=parse_periods(periods),
         seed=seed,
     )
     click.echo(_described(store))
+
+
+def _tolerance(text: str) -> "float | dict[str, float]":
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        if len(pairs) == 1 and not pairs[0][1]:
+            value = float(text)
+            if 0 <= value < 1e9:
+                return value
+        elif all(name.strip() for name, _, _ in pairs):
+            return {name.strip(): float(number) for name, _, number in pairs}
+    except ValueError:
+        pass
+    raise InputError(
+        f"expected --tolerance from 0 to 1e9, or NAME=N for factors between commas, found {text}; "
+        "change it"
+    )
 
 
 @data.command()
@@ -274,7 +300,7 @@ def check(folder: Path, as_json: bool) -> None:
     identity is in both splits, no image is blank, no file has changed. Exit status 2 if anything is
     wrong.
     """
-    from pyro_dcign.datasets import Store
+    from pyro_dcign.datasets import Store, circles
     from pyro_dcign.datasets import check as check_store
 
     store = Store.open(folder)
@@ -282,7 +308,8 @@ def check(folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     elif not report.problems:
-        click.echo(f"{_described(store)}\nall is well")
+        said = [note for note in report.notes if note not in circles(store)]
+        click.echo("\n".join([_described(store), *said, "all is well"]))
     else:
         for problem in report.problems:
             click.echo(problem)
@@ -305,7 +332,7 @@ def _device(name: str) -> str:
 
 def _described(store: "Store") -> str:
     """What a store holds, in a few lines."""
-    from pyro_dcign.datasets import summary
+    from pyro_dcign.datasets import circles, summary
 
     found: dict[str, Any] = summary(store)
     stored = store.manifest.recipe.get("stored", True)
@@ -314,8 +341,10 @@ def _described(store: "Store") -> str:
         f"{store.bytes / 1e6:.1f} MB{'' if stored else ' to be rendered where they are used'}"
     ]
     lines.append(_origin(store.manifest.recipe))
-    if store.manifest.tolerance:
-        lines.append(f"held factors stray by up to {store.manifest.tolerance:g}")
+    strays = {name: store.manifest.stray(name) for name in store.factors}
+    if any(strays.values()):
+        said = ", ".join(f"{name} {within:g}" for name, within in strays.items())
+        lines.append(f"held factors stray by up to: {said}")
     for name, limits in store.factors.items():
         grid = f", {len(limits.values)} values" if limits.values else ""
         circle = f", period {limits.period:g}" if limits.period else ""
@@ -326,6 +355,7 @@ def _described(store: "Store") -> str:
         lines.append(f"minibatches to {split}: {listed}")
     people = ", ".join(f"{n} to {split}" for split, n in found["identities"].items())
     lines.append(f"identities: {people}")
+    lines += circles(store)
     return "\n".join(lines)
 
 

@@ -6,6 +6,9 @@ import click
 
 from pyro_dcign.cli import options
 
+EVALUATION = "evaluation.json"
+"""What the last ``evaluate`` of a run found."""
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -31,13 +34,19 @@ def evaluate(
 ) -> None:
     """Measure how well RUN reconstructs, disentangles and edits.
 
-    On images of identities that it was not trained on: the test split of a folder, or all images of
-    a FILE.npz. Nothing is trained or written, but the calibration where RUN has none.
+    On the test split of a folder, or on all images of a FILE.npz; it says whether RUN is known to
+    have been trained on whom they show. Nothing is trained. Writes RUN/evaluation.json, and the
+    calibration where RUN has none of these parameters.
     """
     import json
 
+    from pyro_dcign.files import write_whole
     from pyro_dcign.network import load
+    from pyro_dcign.runs import FOLDER
 
     net = load(run, device=device, trusted=guide, checkpoint=checkpoint)
     measures = net.evaluate(data)
+    if (run / FOLDER).is_dir():  # not the network that is installed with the package
+        said = {"checkpoint": checkpoint, "data": str(data or net.config.data), **measures}
+        write_whole(run / EVALUATION, json.dumps(said, indent=1, allow_nan=False) + "\n")
     click.echo(json.dumps(measures, allow_nan=False) if as_json else str(measures))

@@ -36,7 +36,8 @@ def _words(text: str | None, item: type) -> tuple[Any, ...] | None:
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """One option for each setting of :class:`Config`, all unset by default."""
-    lines = (Config.__doc__ or "").split("Attributes:")[1].split("\n")
+    # Under python -OO there are no docstrings, and then no help.
+    lines = (Config.__doc__ or "").partition("Attributes:")[2].split("\n")
     helps = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
     for field in reversed(dataclasses.fields(Config)):
         kind: Any = field.type
@@ -47,7 +48,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
             item = get_args(kind)[0]
             options = {"callback": lambda _c, _p, v, item=item: _words(v, item), "metavar": "N,…"}
         option = click.option(
-            f"--{field.name.replace('_', '-')}", help=helps[field.name], **options
+            f"--{field.name.replace('_', '-')}", help=helps.get(field.name), **options
         )
         command = option(command)
     return command
@@ -76,6 +77,11 @@ def fit(
     from pyro_dcign.runs import write_run_config
     from pyro_dcign.training import Signals, Trainer, is_first, leave
 
+    if given.get("data") == "":
+        raise InputError(
+            "expected a folder after --data, found an empty name; name one, or leave out --data to "
+            "train on heads"
+        )
     config = configure({}) if resume else _settings(file, given)
     folder = resume or out or _folder(config)
     if not resume and is_first():
@@ -106,6 +112,11 @@ def fit(
                     f"stopped at step {trainer.step}; go on with: pyro-dcign fit --resume {folder}"
                 )
             sys.exit(128 + signals.heard)
+        if no_report and processes.first and (run.folder / "MODEL_CARD.md").is_file():
+            _say(
+                f"measures, figures and model card in {folder} are of an earlier step; make them "
+                f"anew with: pyro-dcign fit --resume {folder}"
+            )
         if not no_report and processes.first:
             from pyro_dcign.measures import report, table
 
@@ -149,7 +160,8 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
     store = _data(config, device.type)
     if processes.first:
         processes.wait()
-    config = dataclasses.replace(config, data=str(store.folder))
+    # The whole path: a relative one would name other data from another working directory.
+    config = dataclasses.replace(config, data=str(store.folder.resolve()))
     code_of(config, store.factors)
     run = build(folder, config, store.factors)
     parameters = sum(p.numel() for p in run.modules.parameters())
@@ -159,6 +171,11 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
             f"{config.preset} network, {parameters:,} parameters, on {device.type}{several}; "
             f"clamp {config.clamp}, {config.steps} steps into {folder}"
         )
+        if config.periodic_latents > 1 and not any(r.period for r in store.factors.values()):
+            _say(
+                f"--periodic-latents {config.periodic_latents} has no effect: no factor of "
+                f"{store.folder} has a period; declare one at import, as --period azimuth=360"
+            )
     return run, store, processes
 
 
@@ -181,7 +198,9 @@ def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]
     if given:
         changed = {key: getattr(checked, key) for key in given if key in MAY_CHANGE}
         run = dataclasses.replace(run, config=dataclasses.replace(run.config, **changed))
-    return run, Store.open(run.config.data), join(run.device)
+    where = Path(run.config.data).resolve()
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, data=str(where)))
+    return run, Store.open(where), join(run.device)
 
 
 def default_preset(device: str = "auto") -> str:

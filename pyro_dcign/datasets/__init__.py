@@ -1,5 +1,6 @@
 """Data sets: typed minibatches on disk, how they are made, checked and drawn."""
 
+from pyro_dcign.datasets.circle import looks_periodic, parse_periods
 from pyro_dcign.datasets.generate import ensure, ensure_faces, make, scene_loader
 from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.minibatch import MINIBATCH, Minibatch
@@ -15,11 +16,11 @@ from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.readers.source import Column, Source
 from pyro_dcign.datasets.show import contact_sheet, save_picture
 from pyro_dcign.datasets.store import Store
-from pyro_dcign.datasets.verification import check, summary
+from pyro_dcign.datasets.verification import check, circles, summary
 
 __all__ = [
     "LARGE_TEST", "LARGE_TRAIN", "MINIBATCH", "Column", "EvaluationSet", "Minibatch", "Recipe",
-    "Source", "Store", "all_chairs", "bring", "check", "contact_sheet", "counts", "ensure",
-    "ensure_faces", "evaluation_set", "make", "read_npz", "save_picture", "scene_loader", "summary",
-    "with_types",
+    "Source", "Store", "all_chairs", "bring", "check", "circles", "contact_sheet", "counts",
+    "ensure", "ensure_faces", "evaluation_set", "looks_periodic", "make", "parse_periods",
+    "read_npz", "save_picture", "scene_loader", "summary", "with_types",
 ]  # fmt: skip

@@ -20,13 +20,11 @@ from pyro_dcign.datasets.manifest import (
     check_factor_names,
 )
 from pyro_dcign.datasets.minibatch import Block
+from pyro_dcign.datasets.readers.source import as_stored
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.files import Array, archive
 from pyro_dcign.images import Pixels, resized
-
-TOLERANCE = 1e-3
-"""Factors that differ by no more count as equal."""
 
 IDENTITIES = 10
 """Identities that pairs of a kind are to show before they stand for a set."""
@@ -48,12 +46,16 @@ class EvaluationSet:
         factors: True value of each extrinsic factor for each image; degrees for angles.
         identity: Who is shown.
         ranges: Range of each factor; of a FILE.npz, the extent of its values.
+        data: Digest of the store that they come from; empty for any other source.
+        split: Which split of it.
     """
 
     pixels: Pixels
     factors: Mapping[str, Float32[Tensor, " images"]]
     identity: Int64[Tensor, " images"]
     ranges: Mapping[str, FactorRange]
+    data: str = ""
+    split: str = ""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -67,13 +69,15 @@ class EvaluationSet:
     ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
         """Pairs of images of one identity that differ in these factors only.
 
-        Each pair comes in both orders. All other factors agree within 1e-3. Of several factors
-        those pairs are taken that differ in the most of them, if they show ten identities (or
-        everyone who has pairs); else those that differ in one less or more, and so on.
+        Each pair comes in both orders. All other factors agree within the resolution of their
+        ranges (:attr:`~pyro_dcign.code.FactorRange.resolution`), so that a unit changes nothing. Of
+        several factors those pairs are taken that differ in the most of them, if they show ten
+        identities (or everyone who has pairs); else those that differ in one less or more, and so
+        on.
 
         Args:
-            factors: Names of the factors that differ, by more than 1e-3; without any, all pairs of
-                an identity whose factors agree.
+            factors: Names of the factors that differ, by more than their resolution; without any,
+                all pairs of an identity whose factors agree.
             cap: Most pairs; of more, a seeded sample.
             seed: Of the sample.
 
@@ -112,20 +116,27 @@ class EvaluationSet:
             a, b = a[kept], b[kept]
         return torch.from_numpy(a), torch.from_numpy(b)
 
+    def limits(self, factor: str) -> FactorRange:
+        """A factor's range, or else the extent of its values."""
+        if factor in self.ranges:
+            return self.ranges[factor]
+        known = self.factors[factor][self.factors[factor].isfinite()].tolist() or [0.0]
+        return FactorRange(min(known), max(known))
+
     def _most_different(
         self, a: NDArray[np.int64], b: NDArray[np.int64], factors: Collection[str]
     ) -> NDArray[np.bool_]:
         """Which pairs differ in as many of the factors as pairs of several identities do."""
-        columns = [self.factors[name].double().numpy() for name in factors]
         number = np.zeros(len(a), np.int64)
-        for values in columns:
-            number += np.abs(values[a] - values[b]) > TOLERANCE
+        for name in factors:
+            values = self.factors[name].double()
+            number += self.limits(name).apart(values[a], values[b]).numpy()
         who = self.identity.numpy()[a]
         enough = min(IDENTITIES, len(np.unique(who[number > 0])))
-        for least in range(len(columns), 1, -1):
+        for least in range(len(factors), 1, -1):
             if len(np.unique(who[number >= least])) >= enough:
                 return np.asarray(number >= least)
-        return np.asarray(number >= min(1, len(columns)))
+        return np.asarray(number >= min(1, len(factors)))
 
     def _groups(self, factors: Collection[str]) -> NDArray[np.int64]:
         """Numbers of the groups of images that share the identity and all factors but these."""
@@ -137,7 +148,7 @@ class EvaluationSet:
             order = np.lexsort((values, group))
             # Within a group, values in order: a step above the tolerance begins a new group.
             new = np.diff(group[order], prepend=-1) != 0
-            new |= np.diff(values[order], prepend=np.nan) > TOLERANCE
+            new |= np.diff(values[order], prepend=np.nan) > self.limits(name).resolution
             group[order] = np.cumsum(new) - 1
         return group
 
@@ -175,6 +186,8 @@ def evaluation_set(store: Store, split: str = "test", *, limit: int = LIMIT) -> 
         dict(zip(store.factors, factors.unbind(-1), strict=True)),
         torch.cat([block.identity.flatten() for block in blocks]),
         dict(store.factors),
+        store.digest,
+        split,
     )
 
 
@@ -219,11 +232,15 @@ def read_npz(path: Path | str) -> EvaluationSet:
             array = arrays.take(f"factor_{name}")
             _expect(array, "fiu", shape[0])
             values = array.whole()
-            if not (np.abs(values.astype(np.float64)) <= MAX_VALUE).all():
+            wide = values.astype(np.float64)
+            if (bad := np.flatnonzero(~(np.abs(wide) <= MAX_VALUE))).size:
                 raise _refuse(
-                    path, f"finite numbers within {MAX_VALUE:g} in factor_{name}", "others"
+                    path,
+                    f"finite numbers within {MAX_VALUE:g} in factor_{name}",
+                    f"{wide[bad[0]]:g} in image {bad[0]} (from 0)",
                 )
-            factors[name] = torch.from_numpy(values.astype(np.float32))
+            stored = as_stored(wide, f"factor_{name}", "image {} (from 0)".format)
+            factors[name] = torch.from_numpy(stored.astype(np.float32))
         who = identity.whole()
         if who.max() > np.iinfo(np.int64).max:
             raise _refuse(path, "identities below 2**63", f"{who.max()}")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pyro_dcign.code import INTRINSIC, FactorRange
+from pyro_dcign.code import INTRINSIC, FactorRange, name_problem
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import content, parse_json
 from pyro_dcign.varying import in_order, known_type, standard_types
@@ -68,7 +68,8 @@ class Manifest:
         shards: Files of each split, "train" and "test".
         recipe: How to make the same set again, or where an imported one comes from.
         labelled: False where the true factors are unknown; the shards then hold NaN.
-        tolerance: How far a held factor may stray within a minibatch, in its own unit.
+        tolerance: How far a held factor may stray within a minibatch, in its own unit: one number
+            for all, or one for each factor that may.
     """
 
     side: int
@@ -77,7 +78,13 @@ class Manifest:
     shards: Mapping[str, tuple[Shard, ...]]
     recipe: Mapping[str, Any] = field(default_factory=dict)
     labelled: bool = True
-    tolerance: float = 0.0
+    tolerance: float | Mapping[str, float] = 0.0
+
+    def stray(self, factor: str) -> float:
+        """How far a factor may stray within a minibatch while it is held."""
+        if isinstance(self.tolerance, Mapping):
+            return self.tolerance.get(factor, 0.0)
+        return self.tolerance
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -134,10 +141,12 @@ def _sealed(body: Mapping[str, Any]) -> str:
 def check_factor_names(names: tuple[str, ...]) -> None:
     """Raise InputError unless every name of an extrinsic factor can name files and sites."""
     for name in names:
-        if name == INTRINSIC or not _NAME.fullmatch(name):
+        if problem := name_problem(name):
+            raise InputError(f"expected a factor name that is free, {problem}; rename it")
+        if not _NAME.fullmatch(name):
             raise InputError(
-                f"expected a factor name of a-z, 0-9 and _ other than {INTRINSIC!r}, "
-                f"found {name!r}; rename it"
+                f"expected a factor name of a-z, 0-9 and _ that begins with a letter and has at "
+                f"most 32, found {name!r}; rename it"
             )
 
 
@@ -227,8 +236,9 @@ class _Reader:
         if not isinstance(listed, list) or len(listed) > MAX_FACTORS:
             raise self.refuse(f"factors to be a list of at most {MAX_FACTORS}", listed)
         factors = {self.text(one, "name", _NAME): self.factor(one) for one in listed}
-        if len(factors) != len(listed) or INTRINSIC in factors:
-            raise self.refuse(f"different factor names, none {INTRINSIC!r}", list(factors))
+        if len(factors) != len(listed):
+            raise self.refuse("different factor names", list(factors))
+        check_factor_names(tuple(factors))
         splits = self.entry(found, "shards")
         if not isinstance(splits, dict) or set(splits) != set(SPLITS):
             raise self.refuse("shards of the splits train and test", splits)
@@ -253,5 +263,12 @@ class _Reader:
             shards=shards,
             recipe=recipe,
             labelled=labelled,
-            tolerance=self.number(self.entry(found, "tolerance"), "tolerance"),
+            tolerance=self.tolerance(self.entry(found, "tolerance"), factors),
         )
+
+    def tolerance(self, found: object, factors: Mapping[str, FactorRange]) -> Any:
+        if not isinstance(found, dict):
+            return self.number(found, "tolerance")
+        if not set(found) <= set(factors):
+            raise self.refuse(f"a tolerance of {', '.join(factors)}", found)
+        return {name: self.number(value, "tolerance") for name, value in found.items()}

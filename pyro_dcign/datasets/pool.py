@@ -55,11 +55,18 @@ def together(
         waiting = iter(chunks)
         for _ in range(3 * workers):
             flying.extend(pool.submit(_worker, chunk) for chunk in _take(waiting))
+        begun = False
         while flying:
             arrays = flying.popleft().result()
+            begun = True
             flying.extend(pool.submit(_worker, chunk) for chunk in _take(waiting))
             yield Block(*(torch.from_numpy(array) for array in arrays))
     except BrokenProcessPool:
+        if not begun:
+            raise InputError(
+                "expected workers to begin, found them ended at once; in a script of your own, "
+                'call this under if __name__ == "__main__":, or with one worker'
+            ) from None
         raise InputError(
             "expected every worker to live, found one killed, perhaps for want of memory; "
             "run the same command again with fewer --workers, finished shards are kept"

@@ -1,5 +1,6 @@
 """Typed minibatches on disk: a manifest and safetensors shards of 8-bit images."""
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -83,6 +84,11 @@ class Store:
     def size(self) -> int:
         """Images in a minibatch."""
         return self.manifest.size
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, which holds those of the shards: another set has another."""
+        return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
 
     @property
     def bytes(self) -> int:

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC, FactorRange
+from pyro_dcign.datasets.circle import looks_periodic
 from pyro_dcign.datasets.manifest import SPLITS
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.images import fingerprints
 from pyro_dcign.varying import type_factors
 
 
@@ -21,14 +23,17 @@ class Report:
     Attributes:
         summary: What the store holds; see :func:`summary`.
         problems: One line for each broken promise; empty if all is well.
+        notes: What else its user should know: pictures in both splits, factors like circles.
     """
 
     summary: dict[str, Any]
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it."""
-        return {"ok": not self.problems, "problems": self.problems, **self.summary}
+        head = {"ok": not self.problems, "problems": self.problems, "notes": self.notes}
+        return {**head, **self.summary}
 
 
 def check(store: Store) -> Report:
@@ -41,6 +46,7 @@ def check(store: Store) -> Report:
     """
     damaged = store.verify()
     problems = [f"{file}: its bytes are not those that were written" for file in damaged]
+    prints: dict[str, list[Tensor]] = {split: [_NO_PRINTS] for split in SPLITS}
     seen = {split: store.identities(split, without=damaged) for split in SPLITS}
     for split in SPLITS:
         number = dict.fromkeys(store.types, 0)
@@ -49,7 +55,9 @@ def check(store: Store) -> Report:
             number[varying] += shard.minibatches
             if shard.file in damaged:
                 continue
-            for problem, broken in _problems(store, varying, store.block(shard)):
+            block = store.block(shard)
+            prints[split].append(_prints(block))
+            for problem, broken in _problems(store, varying, block):
                 first = start + int(broken.nonzero()[0])
                 problems.append(
                     f"{split} {varying}: {problem} in {int(broken.sum())} of {len(broken)} "
@@ -60,7 +68,31 @@ def check(store: Store) -> Report:
         problems.append(
             f"{len(both)} identities are both in train and in test, such as {int(both[0])}"
         )
-    return Report(summary(store, without=damaged), problems)
+    train, test = (torch.cat(prints[split]).unique() for split in SPLITS)  # type: ignore[no-untyped-call]
+    doubled = int(torch.isin(test, train).sum())
+    notes = [f"{doubled} pictures are in train and in test, pixel by pixel"] if doubled else []
+    return Report(summary(store, without=damaged), problems, notes + circles(store))
+
+
+_NO_PRINTS = torch.empty(0, dtype=torch.int64)
+
+
+def _prints(block: Block) -> Tensor:
+    """Fingerprints of the pictures that show something."""
+    pixels = block.pixels.flatten(0, 1)
+    flat = pixels.flatten(1)
+    return fingerprints(pixels)[flat.amax(1) != flat.amin(1)]
+
+
+def circles(store: Store) -> list[str]:
+    """A line for each factor without a period whose values look like a full circle."""
+    found = {name: looks_periodic(limits) for name, limits in store.factors.items()}
+    return [
+        f"{name} looks like a full circle: if it is one, import it with "
+        f"--period {name}={period:.6g}"
+        for name, period in found.items()
+        if period and "imported" in store.manifest.recipe
+    ]
 
 
 def summary(store: Store, *, without: Collection[str] = ()) -> dict[str, Any]:
@@ -106,7 +138,7 @@ def _claims(store: Store, varying: str, block: Block) -> Iterator[tuple[str, Ten
     for (name, limits), values in zip(store.factors.items(), block.factors.unbind(-1), strict=True):
         yield f"a {name} that is not finite", ~values.isfinite().all(-1)
         yield f"a {name} outside its range", _outside(limits, values).any(-1)
-        moved[name] = values.amax(-1) - values.amin(-1) > store.manifest.tolerance
+        moved[name] = values.amax(-1) - values.amin(-1) > store.manifest.stray(name)
         if name not in varies:
             yield f"a {name} that is not held", moved[name]
     still = ~torch.stack([moved[name] for name in varies]).any(0)
@@ -114,7 +146,7 @@ def _claims(store: Store, varying: str, block: Block) -> Iterator[tuple[str, Ten
 
 
 def _outside(limits: FactorRange, values: Tensor) -> Tensor:
-    margin = 1e-5 * max(abs(limits.low), abs(limits.high), 1e-3)  # of rounding to 32 bits
+    margin = limits.resolution
     outside = (values < limits.low - margin) | (values > limits.high + margin)
     if limits.values:
         grid = torch.tensor(sorted(limits.values))

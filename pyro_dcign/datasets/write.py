@@ -72,7 +72,7 @@ class Writer(AbstractContextManager["Writer"]):
         factors: Mapping[str, FactorRange],
         recipe: Mapping[str, Any],
         labelled: bool = True,
-        tolerance: float = 0.0,
+        tolerance: float | Mapping[str, float] = 0.0,
         resume: bool = False,
     ) -> None:
         self.folder = Path(folder)
@@ -225,7 +225,7 @@ def write_store(
     factors: Mapping[str, FactorRange],
     recipe: Mapping[str, Any],
     labelled: bool = True,
-    tolerance: float = 0.0,
+    tolerance: float | Mapping[str, float] = 0.0,
 ) -> Store:
     """Write (split, minibatch) pairs as a new store, whole or not at all; memory stays bounded.
 

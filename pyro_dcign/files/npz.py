@@ -19,6 +19,9 @@ SMALL = 128 * 2**20
 
 _MAX_DIRECTORY = 2**20  # the list of an archive's members
 _PIECE = 2**20
+_AGAIN = "write it again with numpy.savez"
+_ORDER = "save numpy.ascontiguousarray of it"
+_NUMBER = "number the names, as numpy.unique(names, return_inverse=True)[1] does, and save those"
 _MAGIC = b"\x93NUMPY\x01\x00"  # version 1: later ones are for tables of many columns
 _HEADER = re.compile(
     rb"\{'descr': ?'([<>|=]?[biuf][1248])', ?'fortran_order': ?(True|False), ?"
@@ -57,7 +60,11 @@ class Array:
         found = _HEADER.fullmatch(header)
         if magic != _MAGIC or not found:
             shown = plain(header.decode("latin-1"), 80) or "none"
-            raise refuse(path, f"numbers in {self.name}, an npy of version 1", f"header {shown}")
+            text = any(kind in shown for kind in ("'<U", "'|S", "'|O", "'O'"))
+            remedy = _NUMBER if text else _AGAIN
+            raise refuse(
+                path, f"numbers in {self.name}, an npy of version 1", f"header {shown}", remedy
+            )
         with undamaged(path):
             self.dtype = np.dtype(found[1].decode())
         self.fortran = found[2] == b"True"
@@ -76,10 +83,12 @@ class Array:
         )
         if self.dtype.kind not in kinds or not fits:
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            words = {"u": "8-bit unsigned whole numbers", "iu": "whole numbers", "fiu": "numbers"}
             raise refuse(
                 self.path,
-                f"{self.name} of kind {kinds} and shape ({wanted})",
+                f"{self.name} of {words.get(kinds, kinds)} and shape ({wanted})",
                 f"{self.dtype} {self.shape}",
+                _AGAIN,
             )
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
@@ -89,7 +98,7 @@ class Array:
             InputError: A damaged archive, or an array in Fortran's order, which has no rows.
         """
         if self.fortran and len(self.shape) > 1:
-            raise refuse(self.path, f"numbers in C order in {self.name}", "Fortran's")
+            raise refuse(self.path, f"numbers in C order in {self.name}", "Fortran's", _ORDER)
         width = math.prod(self.shape[1:]) * self.dtype.itemsize
         with undamaged(self.path):
             left = (start - self._row) * width
@@ -150,7 +159,7 @@ class Archive:
             InputError: None of this name, or no plain numbers.
         """
         if name not in self._members:
-            raise refuse(self.path, f"an array {name}", ", ".join(self.names[:8]) or "none")
+            raise refuse(self.path, f"an array {name}", ", ".join(self.names[:8]) or "none", _AGAIN)
         return Array(self.path, self._opened, self._members[name])
 
 

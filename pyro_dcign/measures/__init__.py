@@ -1,6 +1,6 @@
 """What can the network do? Calibration, measures, tables and figures."""
 
-from pyro_dcign.measures.calibration import CALIBRATION, Calibration, open_calibration
+from pyro_dcign.measures.calibration import Calibration, open_calibration
 from pyro_dcign.measures.compare import (
     GUIDES,
     as_csv,
@@ -20,7 +20,7 @@ from pyro_dcign.measures.reporting import report
 from pyro_dcign.measures.tables import table
 
 __all__ = [
-    "CALIBRATION", "GUIDES", "PEOPLE", "Calibration", "Sweeps", "as_csv", "as_table", "comparison",
+    "GUIDES", "PEOPLE", "Calibration", "Sweeps", "as_csv", "as_table", "comparison",
     "evaluate", "fit_and_measure", "frames", "measure_run", "open_calibration", "open_people",
     "read_metrics", "report", "save", "strip", "summarise", "sweep", "sweep_values", "table",
     "write_figures", "write_pictures",

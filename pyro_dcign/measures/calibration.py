@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,23 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
+from pyro_dcign.datasets import EvaluationSet, evaluation_set
 from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.files import content, parse_json, write_whole
 from pyro_dcign.measures.curve import Curve, curve_of
-from pyro_dcign.runs import Codes, Run, encode
+from pyro_dcign.runs import (
+    CALIBRATION,
+    Codes,
+    Origin,
+    Run,
+    encode,
+    newest_step,
+    origin_in,
+    origin_of,
+    own_store,
+)
 
-FILE = CALIBRATION = "calibration.json"
+FILE = CALIBRATION
 FORMAT = "pyro-dcign calibration"
 VERSION = 1
 IMAGES = 3000
@@ -41,10 +51,12 @@ class Calibration:
     Attributes:
         curves: By factor, in the order of the graphics code.
         images: Training images that the curves were fitted on.
+        origin: The parameters and data that they are of; None in files older than origins.
     """
 
     curves: Mapping[str, Curve]
     images: int
+    origin: Origin | None = None
 
     def curve(self, factor: str) -> Curve:
         """The curve of one factor.
@@ -117,7 +129,7 @@ def calibrate(run: Run, images: EvaluationSet, *, seed: int = 0) -> Calibration:
             if not indices:
                 indices = _most_correlated(means[known], truth[known], own.stop - own.start)
         curves[name] = _fit(indices, truth[known], means[known][:, indices], limits)
-    return Calibration(curves, len(rows))
+    return Calibration(curves, len(rows), origin_of(run, images.data))
 
 
 def _most_varying(
@@ -178,21 +190,23 @@ def _bin_means(truth: Array, codes: Array) -> tuple[Array, Array, Array]:
     return means[0], np.stack(means[1:], -1), counts
 
 
-def write_calibration(calibration: Calibration, folder: Path) -> None:
+def write_calibration(calibration: Calibration, folder: Path, *, name: str = FILE) -> None:
     """Write ``calibration.json`` into a run directory."""
     factors = {name: vars(curve) for name, curve in calibration.curves.items()}
     head = {"format": FORMAT, "version": VERSION, "images": calibration.images}
+    if calibration.origin is not None:
+        head["of"] = asdict(calibration.origin)
     text = json.dumps({**head, "factors": factors}, indent=1, allow_nan=False)
-    write_whole(folder / FILE, text + "\n")
+    write_whole(folder / name, text + "\n")
 
 
-def read_calibration(run: Run) -> Calibration:
-    """The calibration of a run's directory.
+def read_calibration(run: Run, *, name: str = FILE) -> Calibration:
+    """The calibration of a run's directory, whichever parameters it is of.
 
     Raises:
         InputError: No such file, or one that does not fit the run.
     """
-    path = run.folder / FILE
+    path = run.folder / name
     if not path.is_file():
         raise InputError(
             f"{run.folder} is to hold {FILE}, but has none; evaluate the run with its training data"
@@ -203,21 +217,43 @@ def read_calibration(run: Run) -> Calibration:
         if (found["format"], found["version"]) != (FORMAT, VERSION):
             raise ValueError(f"not {FORMAT} of version {VERSION}")
         curves = {name: _checked(run, name, entry) for name, entry in found["factors"].items()}
-        return Calibration(curves, int(found["images"]))
+        return Calibration(curves, int(found["images"]), origin_in(found.get("of")))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise refuse(path, "a calibration", error, "remove and remake it") from None
 
 
 def open_calibration(run: Run) -> Calibration:
-    """The run's calibration, made and written now where it has none but its data are here.
+    """The calibration of the run's parameters as they are.
+
+    Where the run has none, or one of other parameters, it is made and written now if its data are
+    here. An older checkpoint than the newest has a file of its own. A calibration that does not say
+    which parameters it is of is taken as it is.
 
     Raises:
-        InputError: Neither a calibration nor the data to make one, or a damaged one.
+        InputError: No calibration of these parameters and no data to make one, or a damaged one.
     """
-    data = Path(run.config.data) if run.config.data else None
-    if not (run.folder / FILE).is_file() and data is not None and data.is_dir():
-        write_calibration(calibrate(run, evaluation_set(Store.open(data), "train")), run.folder)
-    return read_calibration(run)
+    name, now, found = _name(run), origin_of(run), None
+    if (run.folder / name).is_file():
+        found = read_calibration(run, name=name)
+        if found.origin is None or found.origin.parameters == now.parameters:
+            return found
+    store = own_store(run)
+    if store is not None:
+        made = calibrate(run, evaluation_set(store, "train"))
+        write_calibration(made, run.folder, name=name)
+        return made
+    if found is None:
+        return read_calibration(run, name=name)
+    raise InputError(
+        f"{run.folder / name} is to be of {now}, but is of {found.origin}, and the training data "
+        "to make it anew are not here; restore them, or that state of the run"
+    )
+
+
+def _name(run: Run) -> str:
+    step = run.model.step
+    newest = step is None or step == (newest_step(run.folder) or step)
+    return FILE if newest else f"calibration-step-{step:09d}.json"
 
 
 def _checked(run: Run, name: str, entry: Any) -> Curve:

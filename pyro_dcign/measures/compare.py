@@ -26,7 +26,19 @@ from pyro_dcign.measures.calibration import (
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.intervals import over_seeds
 from pyro_dcign.model import load_guide
-from pyro_dcign.runs import CONFIG, Run, build, load_parameters, open_run, write_run_config
+from pyro_dcign.runs import (
+    CALIBRATION,
+    CONFIG,
+    PICTURES,
+    Run,
+    build,
+    data_of,
+    load_parameters,
+    newest_step,
+    open_run,
+    own_store,
+    write_run_config,
+)
 from pyro_dcign.runs import FOLDER as CHECKPOINTS
 from pyro_dcign.training import METRICS, Trainer
 
@@ -113,18 +125,17 @@ def fit_and_measure(
         InputError: A guide that is not known, before any is trained; a comparison of which every
             run failed.
     """
-    base = dataclasses.replace(base, data=str(store.folder))
+    base = dataclasses.replace(base, data=str(store.folder.resolve()))
     configs = [config_of(base, guide, seed) for seed in seeds for guide in guides]
     rows = []
     left_out: InputError | None = None
     for config in configs:
         where = folder / f"{Path(config.guide).name.replace(':', '-')}-seed{config.seed}"
         kept = where / ROW
-        begun = (where / CONFIG).is_file()
-        begun = begun and open_run(where, trusted=[config.guide]).config == config
-        if begun and kept.is_file():
+        begun = _begun(where, config, store)
+        if begun and kept.is_file() and (row := _kept(kept, where)):
             say(f"{where}: measured before")
-            rows.append(_kept(kept))
+            rows.append(row)
             continue
         say(f"{where}: {config.steps} steps")
         run = build(where, config, store.factors)
@@ -143,6 +154,7 @@ def fit_and_measure(
         write_calibration(calibration, where)
         row = measured(run, evaluation_set(store), calibration, size=size)
         row["ms_a_step"] = _recorded_ms(where)
+        row["step"] = newest_step(where)
         write_whole(kept, json.dumps(row, indent=1) + "\n")
         rows.append(row)
     if left_out and not rows:
@@ -150,9 +162,21 @@ def fit_and_measure(
     return rows
 
 
+def _begun(folder: Path, config: Config, store: Store) -> bool:
+    """Whether a folder holds a run of this configuration on these data."""
+    if not (folder / CONFIG).is_file():
+        return False
+    run = open_run(folder, trusted=[config.guide])
+    data = Path(run.config.data)
+    if data.resolve() == Path(config.data).resolve():  # an older run may have a relative path
+        data = Path(config.data)
+    same = dataclasses.replace(run.config, data=str(data)) == config
+    return same and data_of(run) in ("", store.digest)
+
+
 def _clear(folder: Path) -> None:
     """Remove what an earlier run with other settings left where a new one begins."""
-    for name in (ROW, METRICS):
+    for name in (ROW, METRICS, CALIBRATION, PICTURES):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
@@ -176,7 +200,14 @@ def measure_run(
     """
     run = open_run(folder, trusted=trusted)
     load_parameters(run)
-    images = images or evaluation_set(Store.open(run.config.data))
+    if images is None:
+        store = own_store(run)
+        if store is None:
+            raise InputError(
+                f"{folder} was trained on {run.config.data or 'data of its own'!r}, which is not "
+                "here; name a folder with --data"
+            )
+        images = evaluation_set(store)
     row = measured(run, images, open_calibration(run), size=size)
     return row | {"ms_a_step": _recorded_ms(folder)}
 
@@ -197,8 +228,8 @@ def _recorded_ms(folder: Path) -> float | None:
     return None
 
 
-def _kept(path: Path) -> Row:
-    """The row that an earlier comparison wrote."""
+def _kept(path: Path, folder: Path) -> Row | None:
+    """The row that an earlier comparison wrote, or None where the run has gone on since."""
     try:
         # Rows of before poses were swapped lack that measure.
         row = {"swap_mse": None, **json.loads(content(path, 2**20, remedy="remove it"))}
@@ -209,7 +240,7 @@ def _kept(path: Path) -> Row:
             raise ValueError("other entries")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise refuse(path, "a measured run", error, "remove it, and measure again") from None
-    return dict(row)
+    return dict(row) if row.get("step") in (None, newest_step(folder)) else None
 
 
 def measured(

@@ -1,6 +1,6 @@
 """Evaluation: how well a run reconstructs, disentangles and edits people it never saw."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,15 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, intensities, shifted
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import Calibration
+from pyro_dcign.measures.comparable import comparable
 from pyro_dcign.measures.disentanglement import columns, disentanglement
 from pyro_dcign.measures.intervals import Array, Interval, interval, resamples
-from pyro_dcign.runs import Codes, Run, decode, draw, encode
+from pyro_dcign.runs import Codes, Run, decode, draw, encode, origin_of, trained_identities
 
 IMAGES = 2500
 PAIRS = 400
 ACTIVE = 0.01
+LEAST = 2  # identities in each half of a probe
 MOVED = 0.08
 """Most that pictures are shifted by for ``angle_error_moved``, of their side."""
 PENALTIES = np.logspace(-2, 4, 13)
@@ -32,12 +34,14 @@ Measures = dict[str, Any]
 def evaluate(
     run: Run, images: EvaluationSet, calibration: Calibration, *, seed: int = 0
 ) -> Measures:
-    """Every measure of a run on images of identities that it was not trained on.
+    """Every measure of a run on images, best of identities that it was not trained on.
 
     Codes are posterior means, the guide runs unclamped, nothing is trained and every generator is
     left as it was. Of larger sets, all images of as many identities as fit into 2,500 are taken.
     An interval is ``{"value", "low", "high"}``: 95 %, bootstrapped over identities. A measure that
-    the set cannot give (no pairs, no true values) is None.
+    the set cannot give (no pairs, no true values, too few identities) is None, and so are the ends
+    of an interval over one identity; ``notes`` says why. Images outside the ranges that the run was
+    trained on, and factors in another unit, are left out and noted.
 
     Returns:
         ``mse``, ``swap_mse`` (the person of one picture under every extrinsic latent of another
@@ -48,15 +52,17 @@ def evaluate(
         error of the value that the calibrated curve reads, in the factor's unit),
         ``angle_error_moved`` (the same of pictures shifted by up to 8 % of the frame), ``leakage``,
         ``leakage_means``, ``rerender_mse``, ``rerender_ratio``, ``no_edit_mse`` and ``pairs``; then
-        the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and
-        ``identities``.
+        the measures of :mod:`pyro_dcign.measures.disentanglement`, ``images`` and ``identities``,
+        ``trained_on`` (identities that the run is known to have been trained on; None: it is not
+        known), ``of`` (digests of the parameters and data) and ``notes``.
 
     Raises:
-        InputError: No images.
+        InputError: No images, or none that the run can be compared on.
     """
     if not len(images):
         raise InputError("evaluation needs 1 or more images, got none; give a larger set")
-    images = _some(images.resized(run.config.side), seed)
+    images, strange, notes = comparable(run, images.resized(run.config.side))
+    images = _some(images, seed)
     codes = encode(run, images.pixels)
     drawn, reconstruction, kl = draw(run, images.pixels, seed=seed)
     pictures = decode(run, codes)
@@ -64,13 +70,14 @@ def evaluate(
     moved = encode(run, shifted(images.pixels, MOVED, seed=seed))
     seen = _Seen(run, images, calibration, codes, drawn, moved, pictures, errors, seed)
     weights = seen.weights()
-    known = {name: seen.truth(name) for name in run.factors if seen.knows(name)}
+    asked = [name for name in run.factors if name not in strange and seen.knows(name)]
+    known = {name: seen.truth(name) for name in asked}
     periods = {name: limits.period for name, limits in run.factors.items() if limits.period}
     measures: Measures = {
         "mse": interval(intervals.mean(weights, errors)),
         **_swapping(seen),
         "elbo": interval(intervals.mean(weights, -(reconstruction + kl).double().numpy())),
-        "active_units": int((codes.var(0, correction=0) > ACTIVE).sum()),
+        "active_units": _active(codes),
         "factors": {name: dict.fromkeys(FACTOR_MEASURES) for name in run.factors},
     }
     for name in known:
@@ -80,8 +87,31 @@ def evaluate(
             "leakage_means": _leakage(seen, name, codes),
             **_editing(seen, name),
         }
-    measures |= disentanglement(codes.double().numpy(), known, periods, seed=seed)
-    return measures | {"images": len(images), "identities": len(images.identity.unique())}
+    people = len(images.identity.unique())
+    several = known if people > 1 else {}
+    measures |= disentanglement(codes.double().numpy(), several, periods, seed=seed)
+    trained = trained_identities(run, images)
+    return measures | {
+        "images": len(images),
+        "identities": people,
+        "trained_on": None if trained is None else len(trained),
+        "of": asdict(origin_of(run, images.data)),
+        "notes": notes + _too_few(people),
+    }
+
+
+def _active(codes: Codes) -> int | None:
+    """Latents that vary over images; of one image nothing is known."""
+    return int((codes.var(0, correction=0) > ACTIVE).sum()) if len(codes) > 1 else None
+
+
+def _too_few(people: int) -> list[str]:
+    if people < 2:
+        return ["one identity: no intervals, no ranks and no probes, which compare identities"]
+    if people < 2 * LEAST:
+        least = 2 * LEAST
+        return [f"{people} identities: no probes, which need {least} (half to fit, half to test)"]
+    return []
 
 
 FACTOR_MEASURES = (
@@ -135,8 +165,10 @@ class _Seen:
         who, where = np.unique(self.images.identity.numpy(), return_inverse=True)
         half = np.random.default_rng(self.seed).permutation(len(who))[: len(who) // 2]
         fit = np.isin(where, half)
-        if min(fit.sum(), (~fit).sum()) < 10:
+        if min(fit.sum(), (~fit).sum()) < 10 or min(len(half), len(who) - len(half)) < LEAST:
             return None
+        if any(np.ptp(targets[rows], axis=0).max() == 0 for rows in (fit, ~fit)):
+            return None  # one value: there is nothing to predict
         probe.fit(inputs[fit], targets[fit])
         predicted = probe.predict(inputs[~fit]).reshape(targets[~fit].shape)
         return interval(intervals.r2(self.weights(~fit), targets[~fit], predicted))
@@ -151,7 +183,9 @@ def _some(images: EvaluationSet, seed: int) -> EvaluationSet:
     kept = order[: max(1, int((counts[order].cumsum() <= IMAGES).sum()))]
     rows = torch.from_numpy(np.flatnonzero(np.isin(where, kept))[:IMAGES])
     factors = {name: values[rows] for name, values in images.factors.items()}
-    return EvaluationSet(images.pixels[rows], factors, images.identity[rows], images.ranges)
+    return replace(
+        images, pixels=images.pixels[rows], factors=factors, identity=images.identity[rows]
+    )
 
 
 def _errors(pictures: Images, images: EvaluationSet) -> Array:
@@ -173,6 +207,9 @@ def _reading(seen: _Seen, factor: str) -> Measures:
         splines = make_pipeline(SplineTransformer(n_knots=8), RidgeCV(PENALTIES))
         return found | {"circular_r2": seen.probe(splines, own, seen.targets(factor))}
     read = own[:, 0] if own.shape[1] == 1 else curve.nearest(own)
+    several = len(seen.images.identity.unique()) > 1
+    if not several or min(len(np.unique(read)), len(np.unique(seen.truth(factor)))) < 2:
+        return found
     ranks = intervals.spearman(seen.weights(), read, seen.truth(factor))
     return found | {"spearman": interval(ranks * (1 if ranks[0] >= 0 else -1))}
 

@@ -10,15 +10,22 @@ Array = NDArray[np.float64]
 Weights = NDArray[np.float64]
 """How often each image counts: one row for the set as it is, one for each resample after it."""
 
-Interval = Mapping[str, float]
-"""``value``, ``low`` and ``high``: an estimate and its 95 % bootstrap interval."""
+Interval = Mapping[str, float | None]
+"""``value``, ``low`` and ``high``: an estimate and its 95 % bootstrap interval.
+
+The ends are None where there is one identity: nothing says how others would differ."""
 
 RESAMPLES = 500
 
 
 def resamples(identity: NDArray[np.int64], *, seed: int = 0, count: int = RESAMPLES) -> Weights:
-    """Weights of images whose identities are drawn with replacement: (1 + count, images)."""
+    """Weights of images whose identities are drawn with replacement: (1 + count, images).
+
+    Of one identity there are no resamples, only the first row.
+    """
     who, where = np.unique(identity, return_inverse=True)
+    if len(who) < 2:
+        return np.ones((1, len(identity)))
     draw = np.random.default_rng(seed)
     drawn = draw.multinomial(len(who), np.full(len(who), 1 / len(who)), size=count)
     return np.vstack([np.ones(len(who)), drawn])[:, where]
@@ -27,7 +34,9 @@ def resamples(identity: NDArray[np.int64], *, seed: int = 0, count: int = RESAMP
 def interval(statistics: Array) -> Interval:
     """Value and 95 % percentile interval of a statistic of each row of weights."""
     rest = statistics[1:][np.isfinite(statistics[1:])]
-    low, high = np.percentile(rest, [2.5, 97.5]) if len(rest) else (np.nan, np.nan)
+    if not len(rest):
+        return {"value": float(statistics[0]), "low": None, "high": None}
+    low, high = np.percentile(rest, [2.5, 97.5])
     return {"value": float(statistics[0]), "low": float(low), "high": float(high)}
 
 

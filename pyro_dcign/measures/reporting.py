@@ -15,12 +15,17 @@ from pyro_dcign.config import settings_of
 from pyro_dcign.datasets import Store, evaluation_set
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import write_whole
-from pyro_dcign.measures.calibration import FILE, calibrate, write_calibration
+from pyro_dcign.measures.calibration import (
+    FILE,
+    calibrate,
+    read_calibration,
+    write_calibration,
+)
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
 from pyro_dcign.measures.people import PEOPLE, people_of, write_people
 from pyro_dcign.measures.tables import table
-from pyro_dcign.runs import PARAMETERS, Run, write_run_config
+from pyro_dcign.runs import PARAMETERS, PICTURES, Run, origin_of, write_run_config
 
 MEASURES = "measures.json"
 CARD = "MODEL_CARD.md"
@@ -55,7 +60,10 @@ A deep convolutional inverse graphics network ({parameters:,} parameters) traine
 ## Data
 `{recipe}`
 
-Factors and their ranges: {ranges}. Measured on identities that were never trained on.
+Factors and their ranges: {ranges}.
+
+## State
+Measured at {origin_of(run)}, on data with the digest {store.digest[:12]}.
 
 ## Measures
 ```
@@ -87,16 +95,19 @@ def share(
     Raises:
         InputError: A run that was not calibrated.
     """
-    if not (run.folder / FILE).is_file():
-        raise InputError(f"{run.folder} is to hold {FILE}, but has none; evaluate the run first")
+    if out.resolve() == run.folder.resolve():
+        raise InputError(f"{out} is to be a new folder, but is the run's own; name another")
+    if read_calibration(run).origin not in (None, origin_of(run, store.digest)):
+        raise InputError(f"{run.folder / FILE} is of another state; evaluate the run first")
     config = dataclasses.replace(run.config, data="", device="auto")
     shared = dataclasses.replace(run, folder=out, config=config)
     write_run_config(shared)
     state = {k: v.half().contiguous() for k, v in run.modules.state_dict().items()}
     save_file(state, out / PARAMETERS)
     shutil.copyfile(run.folder / FILE, out / FILE)
-    if (run.folder / PEOPLE).is_file():
-        shutil.copyfile(run.folder / PEOPLE, out / PEOPLE)
+    for name in (PEOPLE, PICTURES):
+        if (run.folder / name).is_file():
+            shutil.copyfile(run.folder / name, out / name)
     text = json.dumps(measures, indent=1, allow_nan=False) + "\n"
     (out / MEASURES).write_text(text, encoding="utf-8")
     card = model_card(shared, store, measures, made_by=made_by)

@@ -1,6 +1,7 @@
 """The measures of a run as a table for a terminal."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 from pyro_dcign.measures.intervals import Interval
@@ -15,14 +16,13 @@ DEAD = (
 def table(measures: Mapping[str, Any]) -> str:
     """The measures as a few lines for a terminal; errors in units of 1e-4."""
     lines = [
-        f"{measures['images']} images of {measures['identities']} identities never trained on; "
-        "95 % intervals over identities",
+        f"{measures['images']} images of {_whose(measures)}; 95 % intervals over identities",
         f"reconstruction error (mse, 1e-4)   {_cell(measures['mse'], 1e4)}",
         f"swapped poses (mse, 1e-4)          {_cell(measures.get('swap_mse'), 1e4)}",
         f"ELBO of an image (nats)            {_cell(measures['elbo'], 1.0, 0)}",
-        f"active latents                     {measures['active_units']}",
+        f"active latents                     {_number(measures['active_units'], 0)}",
     ]
-    if not measures["active_units"]:
+    if measures["active_units"] == 0:
         lines.append(DEAD)
     lines.append("")
     rows = [
@@ -51,13 +51,35 @@ def table(measures: Mapping[str, Any]) -> str:
             f"modularity {single['modularity']}   "
             f"explicitness {_number(measures['explicitness'], 3)}",
         ]
+    notes = [*_unknown(measures), *measures.get("notes", ())]
+    if notes:
+        lines += ["", *(part for note in notes for part in wrap(f"note: {note}", 100))]
     return "\n".join(lines)
+
+
+def _whose(measures: Mapping[str, Any]) -> str:
+    """Of how many identities, as far as it is known whether they were trained on."""
+    people, trained = measures["identities"], measures.get("trained_on", 0)
+    if trained is None:
+        return f"{people} identities"
+    return f"{people} identities {f'({trained} trained on)' if trained else 'never trained on'}"
+
+
+def _unknown(measures: Mapping[str, Any]) -> list[str]:
+    if measures.get("trained_on", 0) is not None:
+        return []
+    return ["whether the network was trained on these identities is not known"]
 
 
 def _cell(found: Interval | None, scale: float = 1.0, digits: int = 1) -> str:
     if found is None:
         return "–"
-    value, low, high = (found[key] * scale for key in ("value", "low", "high"))
+    value, low, high = (
+        None if (number := found[key]) is None else number * scale
+        for key in ("value", "low", "high")
+    )
+    if low is None or high is None:
+        return _number(value, digits)
     return f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]"
 
 

@@ -22,6 +22,9 @@ class Model(nn.Module):
 
     Its parameters live in the module, never in Pyro's global store, so several models in one
     process cannot disturb each other.
+
+    Attributes:
+        step: Updates that its parameters have had; None where that is not known.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Model(nn.Module):
         pixel_scale: float = 0.1,
     ) -> None:
         super().__init__()
+        self.step: int | None = None
         self.decoder, self.code = decoder, code
         self.likelihood = load_likelihood(likelihood, pixel_scale)
 

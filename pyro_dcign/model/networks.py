@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -187,7 +188,8 @@ class Decoder(nn.Module):
         if usable(x):
             rendered: Tensor = self._fused(x).unflatten(0, latents.shape[:-1])
             return rendered
-        x = x.contiguous(memory_format=torch.channels_last)
+        with suppress(RuntimeError):  # torch.func.vmap knows no such order
+            x = x.contiguous(memory_format=torch.channels_last)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             x = block(x)[..., :size, :size]
             if block is not self.blocks[-1]:

@@ -22,7 +22,6 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.files import write_whole
 from pyro_dcign.images import Pixels, intensities, pixels_of
 from pyro_dcign.measures import (
-    CALIBRATION,
     PEOPLE,
     Calibration,
     evaluate,
@@ -39,6 +38,7 @@ from pyro_dcign.network.pictures import Pictures, Sweep
 from pyro_dcign.network.results import Check, Evaluation
 from pyro_dcign.network.typed_images import TypedImages, scratch
 from pyro_dcign.runs import (
+    CALIBRATION,
     CONFIG,
     FOLDER,
     PARAMETERS,
@@ -46,6 +46,7 @@ from pyro_dcign.runs import (
     build,
     decode,
     newest_checkpoint,
+    own_store,
     write_run_config,
 )
 from pyro_dcign.training import METRICS, Trainer
@@ -255,7 +256,8 @@ class DCIGN:
             name: (each, sweep(self.run, self.calibration, pixels[0], name, torch.tensor(each)))
             for name, each in chosen.items()
         }
-        return Sweep(intensities(pixels), self.decode(self.encode(picture)).images, views)
+        decoded = self.decode(self.encode(picture)).images
+        return Sweep(intensities(pixels), decoded, views, self.factors)
 
     def sample(
         self,
@@ -491,6 +493,7 @@ class DCIGN:
         if data is not None:
             path = Path(data)
             return read_npz(path) if path.is_file() else evaluation_set(Store.open(path))
+        own_store(self.run)  # refuses other data in the place of the run's
         if self.data is None:
             raise InputError(
                 f"{self.run.folder} was trained on {self.config.data or 'data of its own'!r}, "
@@ -511,8 +514,8 @@ def inside(factor: str, values: Any, limits: FactorRange) -> list[float]:
         found = [math.nan]
     if not found or not all(math.isfinite(value) for value in found):
         raise InputError(f"{factor} is to be 1 or more finite numbers, got {values!r}; mend it")
-    outside = [v for v in found if not limits.low - 1e-6 <= v <= limits.high + 1e-6]
-    if outside and not limits.period:
+    outside = [v for v in found if not limits.holds(v)]
+    if outside:
         raise InputError(
             f"{factor} was trained from {limits.low:g} to {limits.high:g}, got {outside[0]:g}; "
             "stay inside"

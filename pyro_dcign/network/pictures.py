@@ -1,7 +1,7 @@
 """Pictures that a network decoded: shown in a notebook, saved as PNG or GIF."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pyro_dcign.code import Latents
+from pyro_dcign.code import FactorRange, Latents
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
 from pyro_dcign.measures import Sweeps, frames, strip, write_pictures
@@ -103,15 +103,21 @@ class Sweep:
         Sweep(azimuth at 5 values)
     """
 
-    def __init__(self, original: Images, decoded: Images, views: Sweeps) -> None:
-        self.original, self.decoded, self.views = original, decoded, views
+    def __init__(
+        self,
+        original: Images,
+        decoded: Images,
+        views: Sweeps,
+        ranges: Mapping[str, FactorRange],
+    ) -> None:
+        self.original, self.decoded, self.views, self._ranges = original, decoded, views, ranges
 
     def __repr__(self) -> str:
         rows = (f"{name} at {len(values)} values" for name, (values, _) in self.views.items())
         return f"Sweep({', '.join(rows)})"
 
     def _repr_png_(self) -> bytes:
-        return _png(strip(self.original, self.decoded, self.views))
+        return _png(strip(self.original, self.decoded, self.views, self._ranges))
 
     def save(self, path: Path | str) -> Path:
         """Write a labelled strip as PNG, or an animation there and back as GIF.
@@ -121,9 +127,9 @@ class Sweep:
         """
         path = writable(path)
         if path.suffix.lower() == ".gif":
-            write_pictures(frames(self.original, self.views), path)
+            write_pictures(frames(self.original, self.views, self._ranges), path)
         else:
-            write_pictures([strip(self.original, self.decoded, self.views)], path)
+            write_pictures([strip(self.original, self.decoded, self.views, self._ranges)], path)
         return path
 
 

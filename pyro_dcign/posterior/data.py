@@ -14,7 +14,7 @@ from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
 from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.weights import importance
-from pyro_dcign.runs import Run, batch_size, undisturbed
+from pyro_dcign.runs import Run, batch_size, origin_of, undisturbed
 
 FILE = "posterior.nc"
 
@@ -35,10 +35,11 @@ def posterior_data(
 
     The guide runs unclamped, nothing is trained and every generator is left as it was. Groups:
     ``posterior`` and ``prior`` (a variable for each factor; ``image`` and, where it has several
-    latents, ``<factor>_latent`` are dimensions), ``posterior_predictive`` (``picture``, 8 bits, of
-    the first ``replicates`` draws), ``log_likelihood`` (``of_image``, summed over pixels),
-    ``sample_stats`` (``log_weight``, ``log_prior``, ``log_guide``, in nats), ``observed_data``
-    (``picture``) and ``constant_data`` (``true_<factor>`` in degrees for angles, ``identity``).
+    latents, ``<factor>_latent`` are dimensions), ``posterior_predictive`` (``picture``, 0 to
+    255, of the first ``replicates`` draws), ``log_likelihood`` (``of_image``, summed over
+    pixels), ``sample_stats`` (``log_weight``, ``log_prior``, ``log_guide``, in nats),
+    ``observed_data`` (``picture``) and ``constant_data`` (``true_<factor>`` in degrees for
+    angles, ``identity``).
 
     Raises:
         InputError: No images.
@@ -53,14 +54,15 @@ def posterior_data(
     groups: dict[str, dict[str, NDArray[Any]]] = {
         "posterior": _sites(code, drawn.codes[None]),
         "prior": _sites(code, prior[None]),
-        "posterior_predictive": {"picture": pictures[None]},
+        "posterior_predictive": {"picture": pictures[None].astype(np.int16)},
         "log_likelihood": {"of_image": drawn.likelihood[None].numpy()},
         "sample_stats": {
             "log_weight": drawn.log_weights[None],
             "log_prior": drawn.prior[None].numpy(),
             "log_guide": drawn.guide[None].numpy(),
         },
-        "observed_data": {"picture": images.pixels.numpy()},
+        # ArviZ plots signed numbers only.
+        "observed_data": {"picture": images.pixels.numpy().astype(np.int16)},
         "constant_data": {
             **{f"true_{name}": truth.numpy() for name, truth in images.factors.items()},
             "identity": images.identity.numpy(),
@@ -107,7 +109,7 @@ def _tree(run: Run, groups: Mapping[str, Any], images: int) -> Any:
     coords |= {**labels, "row": side, "column": side}
     # A variable has its dimensions by name, and prior draws belong to no image: two trees, one set.
     rest = {group: variables for group, variables in groups.items() if group != "prior"}
-    attributes = {"run": run.folder.name, "guide": run.config.guide}
+    attributes = {"run": run.folder.name, "guide": run.config.guide, "of": str(origin_of(run))}
     with_images = {name: ["image", *names] for name, names in latent.items()}
     made = arviz_bridge.tree(rest, coords=coords, dims=dims | with_images, attributes=attributes)
     prior = arviz_bridge.tree({"prior": groups["prior"]}, coords=coords, dims=latent)

@@ -26,6 +26,7 @@ BAD_IMAGES = 0.1
 RHAT = 1.05
 LEAST_ESS = 50.0
 ACTIVE = 0.01
+_FEW = "one image says nothing of how others differ; give more with --images"
 
 
 def judge(findings: Findings) -> list[Verdict]:
@@ -216,6 +217,9 @@ def _predictive(findings: Findings) -> Iterator[Verdict]:
     if "predictive" not in findings.arrays:
         return
     p = findings.arrays["predictive"]
+    if len(p) < 2:
+        yield Verdict("predictive", "image", None, f"posterior predictive: {_FEW}")
+        return
     extreme = float(((p < 0.01) | (p > 0.99)).mean())
     median = float(np.median(p))
     text = f"posterior predictive: {extreme:.0%} of {len(p)} images are unlike their replicates"
@@ -230,10 +234,13 @@ def _loo_pit(findings: Findings) -> Iterator[Verdict]:
     if "loo_pit" not in findings.arrays:
         return
     pit = findings.arrays["loo_pit"]
+    if len(pit) < 2:
+        yield Verdict("loo_pit", "pixel", None, f"LOO-PIT: {_FEW}")
+        return
     grid = np.arange(1, 20) / 20
     below = (pit[..., None] <= grid).mean(1)
     # The pixels of one image err together, so it is images that are counted.
-    spread = below.std(0, ddof=1) if len(pit) > 1 else np.zeros_like(grid)
+    spread = below.std(0, ddof=1)
     error = np.maximum(spread**2 / len(pit), grid * (1 - grid) / pit.size) ** 0.5
     stray = np.abs(below.mean(0) - grid)
     ok = bool((stray <= STRAY + ERRORS * error).all())
@@ -260,6 +267,9 @@ def _loo_pit(findings: Findings) -> Iterator[Verdict]:
 
 def _aggregate(findings: Findings) -> Iterator[Verdict]:
     for subject, z in _latents(findings, "aggregate"):
+        if len(z) < 2:
+            yield Verdict("aggregate", subject, None, f"{subject} over all images: {_FEW}")
+            continue
         mean, sd = float(z.mean()), float(z.std())
         kl = (sd**2 + mean**2 - 1) / 2 - float(np.log(max(sd, 1e-12)))
         distance = float(stats.kstest(z, "norm").statistic)
@@ -273,7 +283,7 @@ def _aggregate(findings: Findings) -> Iterator[Verdict]:
 
 
 def _units(findings: Findings) -> Iterator[Verdict]:
-    if "means" in findings.arrays:
+    if len(findings.arrays.get("means", ())) > 1:
         variance = findings.arrays["means"].var(0)
         active = int((variance > ACTIVE).sum())
         text = f"{active} of {len(variance)} latents are in use"

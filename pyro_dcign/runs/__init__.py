@@ -14,24 +14,22 @@ from pyro_dcign.runs.checkpoint import (
     save_checkpoint,
     tidy,
 )
-from pyro_dcign.runs.codes import (
-    IMAGES_AT_ONCE,
-    AtMean,
-    Codes,
-    batch_size,
-    decode,
-    draw,
-    draw_codes,
-    encode,
-    posterior_mean,
+
+from pyro_dcign.runs.codes import (  # isort: skip
+    IMAGES_AT_ONCE, AtMean, Codes, batch_size, decode, draw, draw_codes, encode, posterior_mean,
     undisturbed,
-)
+)  # fmt: skip
+from pyro_dcign.runs.provenance import (  # isort: skip
+    CALIBRATION, PICTURES, Origin, data_of, forget_undated, newest_step, origin_in, origin_of,
+    own_store, remember_pictures, trained_identities,
+)  # fmt: skip
 from pyro_dcign.runs.run import CONFIG, Run, build, code_of, default_run, open_run, write_run_config
 
 __all__ = [
-    "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "RANDOM", "STATE", "AtMean",
-    "Codes", "Run", "batch_size", "best_checkpoint", "build", "code_of", "decode", "default_run",
-    "draw", "draw_codes", "encode", "load_parameters", "newest_checkpoint", "open_run",
-    "posterior_mean", "read_json", "read_tensors", "save_checkpoint", "tidy", "undisturbed",
-    "write_run_config",
+    "CALIBRATION", "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "PICTURES",
+    "RANDOM", "STATE", "AtMean", "Codes", "Origin", "Run", "batch_size", "best_checkpoint", "build",
+    "code_of", "data_of", "decode", "default_run", "draw", "draw_codes", "encode", "forget_undated",
+    "load_parameters", "newest_checkpoint", "newest_step", "open_run", "origin_in", "origin_of",
+    "own_store", "posterior_mean", "read_json", "read_tensors", "remember_pictures",
+    "save_checkpoint", "tidy", "trained_identities", "undisturbed", "write_run_config",
 ]  # fmt: skip

@@ -199,12 +199,15 @@ def load_parameters(run: Run, checkpoint: Path | None = None) -> None:
     Raises:
         InputError: No sound checkpoint, or one of other networks than the config's.
     """
+    run.model.step = None
     if checkpoint is None and (run.folder / PARAMETERS).is_file():
         return load_module_file(run, run.folder / PARAMETERS)
     found = checkpoint or newest_checkpoint(run.folder)
     if found is None:
         raise InputError(f"{run.folder} has no checkpoint to read; fit the run again")
-    return load_module_file(run, found / PARAMETERS)
+    load_module_file(run, found / PARAMETERS)
+    digits = found.name.removeprefix("step-")
+    run.model.step = int(digits) if digits.isdecimal() else None
 
 
 def load_module_file(run: Run, path: Path) -> None:

@@ -11,7 +11,7 @@ import tomli_w
 import torch
 from torch import nn
 
-from pyro_dcign.code import FactorRange, GraphicsCode
+from pyro_dcign.code import FactorRange, GraphicsCode, name_problem
 from pyro_dcign.config import Config, completed, configure, settings_of
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import write_whole
@@ -198,6 +198,8 @@ def open_run(
 
 def _factor_range(name: str, found: Any) -> FactorRange:
     known = {"low", "high", "values", "period"}
+    if problem := name_problem(name):
+        raise ValueError(f"no factor can have this name: {problem}")
     if not name.isidentifier() or not isinstance(found, dict) or set(found) - known:
         raise ValueError(f"factor {name!r} has to have low, high, values and period only")
     values = [found.get("low"), found.get("high"), *found.get("values", ())]

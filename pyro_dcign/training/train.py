@@ -1,6 +1,5 @@
 """Training: the schedule's minibatches, one update after another, with a record of the losses."""
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -12,7 +11,14 @@ from pyro_dcign.datasets import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import locked
 from pyro_dcign.machine import kept_heap, timed_convolutions
-from pyro_dcign.runs import Run, newest_checkpoint, save_checkpoint, tidy
+from pyro_dcign.runs import (
+    Run,
+    forget_undated,
+    newest_checkpoint,
+    remember_pictures,
+    save_checkpoint,
+    tidy,
+)
 from pyro_dcign.training.feed import Draws, Feed, cuts_of
 from pyro_dcign.training.processes import Processes
 from pyro_dcign.training.record import (
@@ -75,8 +81,8 @@ class Trainer:
             raise InputError(
                 f"{run.folder} is to be a new run, but has checkpoints; resume it, or use another"
             )
-        self.run = run
-        self.data = hashlib.sha256(store.manifest.to_json().encode()).hexdigest()
+        self.run, self.store = run, store
+        self.data = store.digest
         # A guide whose work differs between calls says that it cannot be captured.
         cuda = run.device.type == "cuda"
         captured = cuda and getattr(run.guide, "capturable", True)
@@ -93,6 +99,7 @@ class Trainer:
             self.feed.labels = labels.to(run.device)
         self.test = held_out_images(store).to(run.device)
         self.step, self.seconds = 0, 0.0
+        run.model.step = 0
         # Each process draws noise of its own; the first as if it were alone.
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
         if resume and (found := restore(run, self.optimizer)):
@@ -120,6 +127,7 @@ class Trainer:
                 "name those that it began with by --data"
             )
         self.step, self.seconds = state["step"], float(state["seconds"])
+        self.run.model.step = self.step
         self.schedule.load_state_dict(state["schedule"])
         if own := self.processes.own_random(random):
             try:
@@ -180,6 +188,7 @@ class Trainer:
             self.schedule.load_state_dict(drawn)
             draws = self.feed.draw(taken, config.minibatches)
         self.step += taken
+        self.run.model.step = self.step
         return by_type(draws, history, self.run.code)
 
     def _trouble(self, before: Before, draws: Draws) -> InputError:
@@ -236,6 +245,9 @@ class Trainer:
         ):
             if first:
                 tidy(folder)
+                remember_pictures(self.run, self.store)
+                if self.step < self.run.config.steps:
+                    forget_undated(folder)
                 forget_later(folder, self.step)
             try:
                 for record in self._records():

@@ -1,6 +1,6 @@
 """Importing a set: labels first, then minibatches, then one pass over its images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -11,12 +11,13 @@ import torch
 
 from pyro_dcign import __version__
 from pyro_dcign.code import FactorRange
+from pyro_dcign.datasets.circle import with_periods
 from pyro_dcign.datasets.manifest import MAX_SIDE, MAX_SIZE, SPLITS, check_factor_names
 from pyro_dcign.datasets.minibatch import MINIBATCH, Minibatch
 from pyro_dcign.datasets.plans.recipe import counts, with_types
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.readers import KINDS
-from pyro_dcign.datasets.readers.forming import Labels, form, labels
+from pyro_dcign.datasets.readers.forming import Labels, form, labels, spread_out
 from pyro_dcign.datasets.readers.gather import Gathered, gathered
 from pyro_dcign.datasets.readers.source import Source
 from pyro_dcign.datasets.readers.torch7 import bring_torch7
@@ -29,6 +30,7 @@ from pyro_dcign.varying import standard_types, type_number
 TRAIN, TEST = 3000, 350
 """Most minibatches of each type by default (as many as the paper has)."""
 
+_MAX_SEED = 2**63 - 1
 _MAX_VALUES = 1000  # a factor with more different values is continuous
 
 
@@ -45,7 +47,8 @@ def bring(
     test: int = TEST,
     types: str = "",
     test_fraction: float = 0.1,
-    tolerance: float = 0.0,
+    tolerance: float | Mapping[str, float] = 0.0,
+    periods: Mapping[str, float] | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> Store:
@@ -64,7 +67,9 @@ def bring(
         types: Another number to train on for some types, as ``pose=500,azimuth+elevation=100``.
         test_fraction: Share of the things shown that is kept for the test, unless the set's makers
             have split it.
-        tolerance: How far held factors may stray within a minibatch, in their own units.
+        tolerance: How far held factors may stray within a minibatch, in their own units: one number
+            for all, or one for each factor that may.
+        periods: Factors that are full circles, and the value of a turn.
         seed: Of the split and the draws.
         quiet: Show no progress.
 
@@ -77,14 +82,23 @@ def bring(
         raise InputError(f"a kind is one of {', '.join(KINDS)}, got {kind!r}; name one of them")
     check_vacant(out)
     if kind == "torch7":
+        if periods:
+            raise InputError("expected no period for torch7, whose factors have none; leave it out")
         return bring_torch7(path, out, quiet=quiet)
-    with _source(kind, path) if held is None else nullcontext(held) as source:
+    with _source(kind, path) if held is None else nullcontext(held) as opened:
+        source = with_periods(opened, periods or {})
         names = source.default if factors is None else tuple(factors)
         side = source.side if side is None else side
         check_factor_names(names)
+        if not names:
+            raise InputError(
+                "expected one factor or more beside the identity, found none; add a column, or a "
+                "factor_<name> of an npz: minibatches are typed by the factor that varies"
+            )
         for what, value, low, high in (
             ("side", side, 8, MAX_SIDE),
             ("size of minibatches", size, 2, MAX_SIZE),
+            ("seed", seed, 0, _MAX_SEED),
         ):
             if not low <= value <= high:
                 raise InputError(
@@ -95,6 +109,7 @@ def bring(
         wanted = counts(listed, train=minibatches, intrinsic=intrinsic, test=test)
         wanted = with_types(wanted, types, names, test=test)
         known = labels(source, names, test_fraction=test_fraction, seed=seed)
+        tolerances = spread_out(tolerance, known)
         formed = {}
         for k, split in enumerate(SPLITS):
             for varying, most in wanted[split].items():
@@ -104,7 +119,7 @@ def bring(
                     split=split,
                     size=size,
                     most=most,
-                    tolerance=tolerance,
+                    tolerance=tolerances,
                     seed=(seed, k, type_number(varying, names)),
                 )
                 formed[split, varying] = groups

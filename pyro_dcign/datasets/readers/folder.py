@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pyro_dcign.datasets.circle import with_periods
 from pyro_dcign.datasets.manifest import (
     MAX_FACTORS,
     MAX_SIDE,
@@ -19,7 +21,7 @@ from pyro_dcign.datasets.manifest import (
     check_factor_names,
 )
 from pyro_dcign.datasets.readers.pictures import picture
-from pyro_dcign.datasets.readers.source import Column, Grey, Source
+from pyro_dcign.datasets.readers.source import Column, Grey, Source, as_stored
 from pyro_dcign.errors import need_folder, refuse
 
 TABLE = "factors.csv"
@@ -27,6 +29,9 @@ MAX_ROWS = 1_000_000
 MAX_BYTES = 256 * 2**20
 _MAX_LINE = 65536
 _MEND = "mend the table"
+_PERIOD = re.compile(r"(\S+)\s*\(period ([^\s()]+)\)")
+_NOBODY = frozenset({"", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "None", "null", "NULL"})
+"""How spreadsheets and pandas write an empty cell."""
 
 
 @contextmanager
@@ -35,29 +40,34 @@ def source(path: Path) -> Iterator[Source]:
 
     The table's first line names its columns: ``file`` (a path within the folder, with /),
     ``identity`` (any text: the same text is the same thing) and numbers, one column a factor,
-    angles in degrees.
+    angles in degrees. A column headed ``azimuth (period 360)`` is a full circle.
     """
     need_folder(path)
-    files, who, values = _table(path)
+    files, who, values, periods = _table(path)
     first = picture(path / files[0])
 
     def read(start: int, stop: int) -> Grey:
-        found = picture(path / files[start])
         assert stop == start + 1
-        return found
+        return picture(path / files[start])
 
-    yield Source(
-        {name: Column(column) for name, column in values.items()},
+    found = Source(
+        {name: Column(as_stored(column, name, _row)) for name, column in values.items()},
         who,
         tuple(values),
         side=min(*first.shape[1:], MAX_SIDE),
         read=read,
+        row=_row,
     )
+    yield with_periods(found, periods)
+
+
+def _row(number: int) -> str:
+    return f"line {number + 2}"
 
 
 def _table(
     folder: Path,
-) -> tuple[list[str], NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+) -> tuple[list[str], NDArray[np.int64], dict[str, NDArray[np.float64]], dict[str, float]]:
     path = folder / TABLE
     if not path.is_file():
         raise refuse(folder, f"a table {TABLE}", "none", "write one: file,identity,azimuth,…")
@@ -65,12 +75,14 @@ def _table(
         raise refuse(path, f"at most {MAX_BYTES} bytes", path.stat().st_size, "split it")
     root = folder.resolve()
     files: list[str] = []
+    listed: dict[str, int] = {}
     who = array("q")
     known: dict[str, int] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as opened:
             lines = _lines(opened)
-            head = [name.strip() for name in next(lines, [])]
+            periods: dict[str, float] = {}
+            head = [_name(path, name.strip(), periods) for name in next(lines, [])]
             names = tuple(name for name in head if name not in ("file", "identity"))
             if sorted(head) != sorted({*head, "file", "identity"}) or len(names) > MAX_FACTORS:
                 raise refuse(path, "columns file, identity and factors", ",".join(head), _MEND)
@@ -84,9 +96,25 @@ def _table(
                         path, f"{len(head)} columns", f"{len(line)} in line {number}", _MEND
                     )
                 row = dict(zip(head, line, strict=True))
-                _check_inside(path, root, row["file"].strip(), number)
-                files.append(row["file"].strip())
-                who.append(known.setdefault(row["identity"].strip(), len(known)))
+                file, identity = row["file"].strip(), row["identity"].strip()
+                _check_inside(path, root, file, number)
+                before = listed.setdefault(str(PurePosixPath(file)), number)
+                if before != number:
+                    raise refuse(
+                        path,
+                        "each picture in one line",
+                        f"{file!r} in lines {before} and {number}",
+                        "remove one of them",
+                    )
+                if identity in _NOBODY:
+                    raise refuse(
+                        path,
+                        "an identity for each picture",
+                        f"{identity!r} in line {number}",
+                        "name who or what it shows, or remove the line",
+                    )
+                files.append(file)
+                who.append(known.setdefault(identity, len(known)))
                 for name in names:
                     values[name].append(_number(path, row[name], name, number))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -94,7 +122,15 @@ def _table(
     if not files:
         raise refuse(path, "1 or more pictures", "none", _MEND)
     columns = {name: np.frombuffer(column) for name, column in values.items()}
-    return files, np.frombuffer(who, np.int64), columns
+    return files, np.frombuffer(who, np.int64), columns, periods
+
+
+def _name(path: Path, text: str, periods: dict[str, float]) -> str:
+    """The name in a heading, whose period is noted where it has one."""
+    if found := _PERIOD.fullmatch(text):
+        periods[found[1]] = _number(path, found[2], f"period of {found[1]}", 1)
+        return found[1]
+    return text
 
 
 def _lines(opened: TextIO) -> Iterator[list[str]]:
@@ -125,4 +161,4 @@ def _number(path: Path, text: str, name: str, number: int) -> float:
         value = math.nan
     if not abs(value) <= MAX_VALUE:
         raise refuse(path, f"a number as {name}", f"{text!r} in line {number}", _MEND)
-    return float(np.float32(value))  # as a store holds it
+    return value

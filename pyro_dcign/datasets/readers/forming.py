@@ -1,5 +1,6 @@
 """Forming typed minibatches from labels: images that agree in everything but some factors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.varying import type_factors
 
 _LIMIT = 2**62  # of a combined code
+_NONE = 1e-30
 _TRIES = 20  # anchors for each minibatch that is wanted, where values are matched loosely
 
 
@@ -50,11 +52,20 @@ def labels(source: Source, names: Sequence[str], *, test_fraction: float, seed: 
             )
     if len(set(names)) != len(names):
         raise InputError(f"expected each factor once, found {','.join(names)}; mend --factors")
+    if not 0 <= test_fraction <= 1:
+        raise InputError(
+            f"expected a share from 0 to 1, found {test_fraction:g}; change --test-fraction"
+        )
     for name in names:
         values = source.columns[name].values
         if not (np.abs(values) <= MAX_VALUE).all():
             raise InputError(
                 f"expected numbers within {MAX_VALUE:g} as {name}, found others; mend the labels"
+            )
+        if len(np.unique(values)) < 2:
+            raise InputError(
+                f"expected two values or more of each factor, found {values[0]:g} alone as {name}; "
+                "leave it out of --factors"
             )
     rest = [column.values for name, column in source.columns.items() if name not in names]
     identity = _combined([source.who, *rest])
@@ -64,14 +75,49 @@ def labels(source: Source, names: Sequence[str], *, test_fraction: float, seed: 
         things = _combined([source.who]) if source.apart else identity
         number = int(things.max()) + 1
         kept = round(test_fraction * number)
+        if number < 2:
+            raise InputError(
+                "expected 2 identities or more, some to train and some to test, found 1; give each "
+                "person or thing an identity of its own"
+            )
         if not 0 < kept < number:
+            least = math.ceil(100 / number) / 100
             raise InputError(
                 f"expected a share that leaves some of {number} identities to train and some to "
-                f"test, found {test_fraction:g}; change --test-fraction"
+                f"test, found {test_fraction:g}; use --test-fraction {least:g}"
             )
         order = np.random.Generator(np.random.PCG64(seed)).permutation(number)
         test = np.isin(things, order[:kept])
     return Labels({name: source.columns[name].values for name in names}, identity, test)
+
+
+def spread_out(tolerance: float | Mapping[str, float], known: Labels) -> dict[str, float]:
+    """How far each factor may stray while it is held.
+
+    Raises:
+        InputError: A factor that there is not, a negative number, or one that leaves a factor
+            unheld because it spans no more.
+    """
+    names = tuple(known.factors)
+    given = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(names, tolerance)
+    for name, within in given.items():
+        if name not in names or not 0 <= within <= MAX_VALUE:
+            raise InputError(
+                f"expected a tolerance from 0 to {MAX_VALUE:g} for one of {', '.join(names)}, "
+                f"found {name}={within:g}; mend --tolerance"
+            )
+        extent = float(np.ptp(known.factors[name]))
+        if 0 < extent <= within:
+            raise InputError(
+                f"expected a tolerance below the extent of each factor, found {within:g} for "
+                f"{name}, which spans {extent:g} and would never be held; give each factor its "
+                f"own: --tolerance {','.join(f'{n}={_fifth(known, n):g}' for n in names)}"
+            )
+    return {name: float(given.get(name, 0.0)) for name in names}
+
+
+def _fifth(known: Labels, name: str) -> float:
+    return float(f"{np.ptp(known.factors[name]) / 10:.1g}")
 
 
 def form(
@@ -81,7 +127,7 @@ def form(
     split: str,
     size: int,
     most: int,
-    tolerance: float,
+    tolerance: Mapping[str, float],
     seed: Sequence[int],
 ) -> Int64[ndarray, "minibatches images"]:
     """Numbers of the images of minibatches of one type.
@@ -97,7 +143,7 @@ def form(
         split: "train" or "test".
         size: Images in a minibatch.
         most: Minibatches that are wanted.
-        tolerance: How far held factors may stray within a minibatch.
+        tolerance: How far each factor may stray within a minibatch while it is held.
         seed: Of the draws.
 
     Raises:
@@ -109,20 +155,27 @@ def form(
         return np.empty((0, size), np.int64)
     varies = type_factors(varying, known.factors)
     columns = {**known.factors, INTRINSIC: known.identity}
-    moved = [values[rows] for name, values in columns.items() if name in varies]
-    held = [values[rows] for name, values in columns.items() if name not in varies]
-    if tolerance > 0:
-        loose = INTRINSIC in varies
-        found = _near(moved, held, generator, size=size, most=most, within=tolerance, loose=loose)
+    moved = {name: values[rows] for name, values in columns.items() if name in varies}
+    held = {name: values[rows] for name, values in columns.items() if name not in varies}
+    if any(tolerance.values()):
+        found = _near(moved, held, generator, size=size, most=most, tolerance=tolerance)
     else:
-        found = _equal(moved, held, generator, size=size, most=most)
+        columns_moved, columns_held = list(moved.values()), list(held.values())
+        found = _equal(columns_moved, columns_held, generator, size=size, most=most)
     if not len(found):
         what = "shown things" if varying == INTRINSIC else varying
         raise InputError(
             f"expected images to {split} that differ in {what} and agree in all else within "
-            f"{tolerance:g}, found none; raise --tolerance, change --factors or --test-fraction"
+            f"{_said(tolerance)}, found none; raise --tolerance of what is held, change --factors "
+            f"or --test-fraction"
         )
     return np.asarray(rows[found])
+
+
+def _said(tolerance: Mapping[str, float]) -> str:
+    if len(set(tolerance.values())) == 1:
+        return f"{next(iter(tolerance.values())):g}"
+    return ", ".join(f"{name} {within:g}" for name, within in tolerance.items())
 
 
 def _equal(
@@ -157,28 +210,31 @@ def _equal(
 
 
 def _near(
-    moved: Sequence[ndarray],
-    held: list[ndarray],
+    moved: Mapping[str, ndarray],
+    held: Mapping[str, ndarray],
     generator: np.random.Generator,
     *,
     size: int,
     most: int,
-    within: float,
-    loose: bool,
+    tolerance: Mapping[str, float],
 ) -> ndarray:
     """Minibatches of images whose held factors lie within half the tolerance of a drawn image's.
 
-    The last of the held columns is the identity and must be equal, unless ``loose``: then the
-    identity varies too, and the nearest image of each combination of what varies is taken.
+    A held identity must be equal. Where it varies, the nearest image of each combination of what
+    varies is taken.
     """
-    value = moved[0] if len(moved) == 1 else _combined(moved)
-    person = None if loose else held.pop()
-    table = np.stack(held) if held else np.zeros((1, len(value)))
+    values = list(moved.values())
+    value = values[0] if len(values) == 1 else _combined(values)
+    loose, person = INTRINSIC in moved, held.get(INTRINSIC)
+    names = [name for name in held if name != INTRINSIC]
+    table = np.stack([held[name] for name in names]) if names else np.zeros((1, len(value)))
+    # A factor without a tolerance agrees exactly: any difference is too far.
+    scale = np.array([tolerance.get(name, 0.0) or _NONE for name in names] or [1.0])[:, None]
     out: list[ndarray] = []
     for anchor in generator.permutation(len(value))[: _TRIES * most]:
-        apart = np.abs(table - table[:, anchor : anchor + 1]).max(0)
+        apart = (np.abs(table - table[:, anchor : anchor + 1]) / scale).max(0)
         # A hair less than half: rounding to 32 bits must not carry the spread over the tolerance.
-        close = apart <= 0.4999 * within
+        close = apart <= 0.4999
         if person is not None:
             close &= person == person[anchor]
         members = np.flatnonzero(close)
@@ -187,19 +243,19 @@ def _near(
             members = members[np.unique(value[members], return_index=True)[1]]
             enough = len(members) > 1
         else:
-            enough = _spread(moved, members) > within
+            enough = _moves(moved, members, tolerance)
         if enough:
             picked = _pick(members, value[members], size, generator)
-            if loose or _spread(moved, picked) > within:
+            if loose or _moves(moved, picked, tolerance):
                 out.append(picked)
         if len(out) == most:
             break
     return np.stack(out) if out else np.empty((0, size), np.int64)
 
 
-def _spread(moved: Sequence[ndarray], members: ndarray) -> float:
-    """The widest range of what varies over some images."""
-    return max(float(np.ptp(values[members])) for values in moved)
+def _moves(moved: Mapping[str, ndarray], members: ndarray, tolerance: Mapping[str, float]) -> bool:
+    """Whether something that varies does so by more than it might while it is held."""
+    return any(np.ptp(values[members]) > tolerance.get(name, 0.0) for name, values in moved.items())
 
 
 def _pick(members: ndarray, value: ndarray, size: int, generator: np.random.Generator) -> ndarray:

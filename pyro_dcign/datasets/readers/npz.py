@@ -13,9 +13,17 @@ from pyro_dcign.datasets.manifest import (
     MAX_VALUE,
     check_factor_names,
 )
-from pyro_dcign.datasets.readers.source import BLOCK_BYTES, MAX_PICTURE, Column, Source
+from pyro_dcign.datasets.readers.source import (
+    BLOCK_BYTES,
+    MAX_PICTURE,
+    Column,
+    Source,
+    as_stored,
+)
 from pyro_dcign.errors import refuse
 from pyro_dcign.files import archive
+
+_MEND = "write it with numpy.savez in the plain form"
 
 
 @contextmanager
@@ -31,26 +39,30 @@ def source(path: Path) -> Iterator[Source]:
                 path,
                 f"1 to {MAX_IMAGES} images as uint8, 1 to {MAX_PICTURE} pixels a side",
                 f"{images.dtype} {images.shape}",
+                _MEND,
             )
         identity = arrays.take("identity")
         identity.expect("iu", (n,))
         columns = {}
         names = [name for name in arrays.names if name.startswith("factor_")]
         if len(names) > MAX_FACTORS:
-            raise refuse(path, f"at most {MAX_FACTORS} factors", len(names))
+            raise refuse(path, f"at most {MAX_FACTORS} factors", len(names), _MEND)
         check_factor_names(tuple(name.removeprefix("factor_") for name in names))
         for name in names:
             array = arrays.take(name)
             array.expect("fiu", (n,))
             values = array.whole().astype(np.float64)
-            if not (np.abs(values) <= MAX_VALUE).all():
-                raise refuse(path, f"numbers within {MAX_VALUE:g} in {name}", "others")
-            # As a store holds them: what is equal there is equal here.
-            rounded = values.astype(np.float32).astype(np.float64)
-            columns[name.removeprefix("factor_")] = Column(rounded)
+            if (bad := np.flatnonzero(~(np.abs(values) <= MAX_VALUE))).size:
+                found = f"{values[bad[0]]:g} in image {bad[0]} (from 0)"
+                raise refuse(path, f"numbers within {MAX_VALUE:g} in {name}", found, _MEND)
+            stored = as_stored(values, name, "image {} (from 0)".format)
+            columns[name.removeprefix("factor_")] = Column(stored)
+        who = identity.whole()
+        if who.max() > np.iinfo(np.int64).max:
+            raise refuse(path, "identities below 2**63", f"{who.max()}", _MEND)
         yield Source(
             columns,
-            identity.whole().astype(np.int64),
+            who.astype(np.int64),
             tuple(columns),
             side=min(height, width, MAX_SIDE),
             read=images.rows,

@@ -17,7 +17,7 @@ from pyro_dcign.errors import InputError, need_file
 from pyro_dcign.files import parse_json
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.runs import Run, encode
-from pyro_dcign.style import INK, STYLE, blank, degrees, palette
+from pyro_dcign.style import INK, STYLE, blank, palette, value_label
 
 POINTS = 1500
 _MAX_LINE = 65536
@@ -39,6 +39,9 @@ def readings(run: Run, calibration: Calibration, images: EvaluationSet) -> Figur
         axes = np.atleast_1d(figure.subplots(1, len(names), squeeze=True))
         for ax, name in zip(axes, names, strict=True):
             curve = calibration.curve(name)
+            shown = FuncFormatter(
+                lambda v, _, name=name: value_label(name, run.factors[name], float(v))
+            )
             truth = images.factors[name][order].numpy()
             if len(curve.indices) == 1:
                 read = codes[:, curve.indices[0]].numpy()
@@ -49,11 +52,11 @@ def readings(run: Run, calibration: Calibration, images: EvaluationSet) -> Figur
                 label = f"{name} read from its {len(curve.indices)} latents"
                 ends = [truth.min(), truth.max()]
                 ax.plot(ends, ends, color=INK, lw=1.4, zorder=3)
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: degrees(v)))
+                ax.yaxis.set_major_formatter(shown)
             ax.scatter(truth, read, s=7, color=colours[name], alpha=0.35, linewidths=0, zorder=2)
             ax.set(title=name, xlabel=f"true {name}", ylabel=label)
             ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 3, 4, 5, 6, 9, 10]))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: degrees(v)))
+            ax.xaxis.set_major_formatter(shown)
             ax.yaxis.set_major_locator(MaxNLocator(5))
             sns.despine(ax=ax, offset=4, trim=False)
         figure.suptitle(

@@ -10,7 +10,7 @@ from pyro_dcign.datasets import EvaluationSet, Store, evaluation_set
 from pyro_dcign.measures.calibration import Calibration, open_calibration
 from pyro_dcign.measures.figures.curves import read_metrics, readings, training_curves
 from pyro_dcign.measures.figures.pictures import editings, reconstructions, sweeps
-from pyro_dcign.runs import Run
+from pyro_dcign.runs import Run, origin_of
 from pyro_dcign.style import save
 from pyro_dcign.training import METRICS
 
@@ -56,4 +56,8 @@ def write_figures(
     metrics = run.folder / METRICS
     if metrics.is_file():
         figures["training"] = training_curves(read_metrics(metrics))
-    return [save(figure, run.figures / f"{name}.png") for name, figure in figures.items()]
+    said = f"pyro-dcign, {origin_of(run, images.data)}"
+    return [
+        save(figure, run.figures / f"{name}.png", made_from=said)
+        for name, figure in figures.items()
+    ]

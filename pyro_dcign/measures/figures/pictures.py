@@ -11,7 +11,7 @@ from pyro_dcign.images import intensities
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.measures.figures.mosaic import mosaic, stack
 from pyro_dcign.runs import Run, decode, encode
-from pyro_dcign.style import degrees
+from pyro_dcign.style import value_label
 
 
 def reconstructions(run: Run, images: EvaluationSet, *, count: int = 12, seed: int = 0) -> Figure:
@@ -53,7 +53,8 @@ def sweeps(
     people: int = 5,
 ) -> Figure:
     """One knob turned from end to end for a few unseen identities (paper, figures 4 and 5)."""
-    values = sweep_values(run.factors[factor])
+    limits = run.factors[factor]
+    values = sweep_values(limits)
     rows = []
     for i in distinct(images, central(images))[:people].tolist():
         pixels = images.pixels[i]
@@ -63,7 +64,7 @@ def sweeps(
         stack(rows),
         title=f"Turning the {factor} knob",
         subtitle="each row starts from one picture; only the latents of this factor change",
-        columns=("picture", "decoded", *map(degrees, values)),
+        columns=("picture", "decoded", *(value_label(factor, limits, v) for v in values)),
         breaks=(1, 2),
     )
 
@@ -98,7 +99,10 @@ def editings(
             edits = [sweep(r, c, images.pixels[a], factor, target) for _, r, c in runs]
             shown = intensities(images.pixels[torch.tensor([a, b])])
             columns.append([shown[0], *edits, shown[1]])
-            arrow = f"{degrees(round(float(values[a])))} → {degrees(round(float(values[b])))}"
+            before, after = (
+                value_label(factor, run.factors[factor], float(values[i])) for i in (a, b)
+            )
+            arrow = f"{before} → {after}"
             names.append(f"{factor}\n{arrow}" if len(columns) - 1 == breaks[-1] else f"\n{arrow}")
     if not columns:
         return mosaic(torch.ones(1, 1, 2, 2), title="No pairs of pictures to compare")
@@ -135,7 +139,7 @@ def central(images: EvaluationSet) -> Int64[Tensor, " images"]:
     away = torch.zeros(len(images))
     for name, values in images.factors.items():
         limits = images.ranges[name]
-        span = max(limits.high - limits.low, 1e-6)
+        span = max(limits.high - limits.low, limits.resolution) or 1.0
         away += ((values - (limits.low + limits.high) / 2) / span).square()
     return away.argsort(stable=True)
 

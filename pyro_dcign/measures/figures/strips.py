@@ -8,26 +8,31 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.files import whole
-from pyro_dcign.style import degrees
+from pyro_dcign.style import value_label
 
 Views = Float[Tensor, "_ 1 height width"]
 Sweeps = Mapping[str, tuple[Sequence[float], Views]]
 """Values of each factor and the view at each, intensities in [0, 1]."""
+
+Ranges = Mapping[str, FactorRange]
+"""Range of each factor, which says how its values are written."""
 
 
 _TILE, _GAP, _TEXT = 128, 4, 14
 _PAPER, _INK = 255, 40
 
 
-def strip(original: Views, decoded: Views, sweeps: Sweeps) -> Image.Image:
+def strip(original: Views, decoded: Views, sweeps: Sweeps, ranges: Ranges) -> Image.Image:
     """A row for each factor: the picture, its reconstruction, then the edited views, labelled."""
     longest = max(len(values) for values, _ in sweeps.values())
     width = (longest + 2) * (_TILE + _GAP) + 3 * _GAP
     row = _TILE + _TEXT + 2 * _GAP
     sheet = Image.new("L", (width, len(sweeps) * row + _GAP), _PAPER)
     for number, (factor, (values, views)) in enumerate(sweeps.items()):
-        labels = ["picture", "decoded", *(degrees(value) for value in values)]
+        shown = (value_label(factor, ranges[factor], value) for value in values)
+        labels = ["picture", "decoded", *shown]
         labels[2] = f"{factor} {labels[2]}"
         for column, (tile, label) in enumerate(
             zip([*original, *decoded, *views], labels, strict=True)
@@ -37,7 +42,7 @@ def strip(original: Views, decoded: Views, sweeps: Sweeps) -> Image.Image:
     return sheet
 
 
-def frames(original: Views, sweeps: Sweeps) -> list[Image.Image]:
+def frames(original: Views, sweeps: Sweeps, ranges: Ranges) -> list[Image.Image]:
     """Frames of an animation: each factor there and back, beside the picture."""
     found = []
     for factor, (values, views) in sweeps.items():
@@ -45,7 +50,7 @@ def frames(original: Views, sweeps: Sweeps) -> list[Image.Image]:
         for i in order:
             frame = Image.new("L", (2 * _TILE + 3 * _GAP, _TILE + _TEXT + 3 * _GAP), _PAPER)
             _place(frame, original[0], "picture", (_GAP, _GAP))
-            label = f"{factor} {degrees(values[i])}"
+            label = f"{factor} {value_label(factor, ranges[factor], values[i])}"
             _place(frame, views[i], label, (_TILE + 2 * _GAP, _GAP))
             found.append(frame)
     return found
