@@ -72,8 +72,11 @@ def _recent(device: torch.device) -> bool:
 def usable(x: Tensor) -> bool:
     """Whether the kernels take such a tensor.
 
-    That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton.
+    That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton,
+    outside ``torch.func``, whose transforms they do not know.
     """
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return False
     if not x.is_cuda or x.dtype == torch.float64 or x.numel() == 0:
         return False
     return _triton() and _recent(x.device)

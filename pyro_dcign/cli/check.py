@@ -32,7 +32,7 @@ def check(
     nuts_draws: int | None,
     seed: int,
     device: str,
-    guide: tuple[str, ...],
+    guide: str | None,
     as_json: bool,
 ) -> None:
     """Say in plain words whether RUN's posterior is right.
@@ -60,7 +60,7 @@ def check(
     )
     from pyro_dcign.runs import load_parameters, open_run
 
-    opened = open_run(run, device=device, trusted=guide)
+    opened = open_run(run, device=device, guide=guide)
     load_parameters(opened)
     chosen = images_of(opened, data)
     given = {

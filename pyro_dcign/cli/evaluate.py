@@ -48,7 +48,7 @@ def evaluate(
     run: Path,
     *,
     data: Path | None,
-    guide: tuple[str, ...],
+    guide: str | None,
     device: str,
     checkpoint: str,
     as_json: bool,
@@ -64,7 +64,7 @@ def evaluate(
     from pyro_dcign.measures import open_calibration, table
     from pyro_dcign.runs import best_checkpoint, load_parameters, open_run
 
-    opened = open_run(run, device=device, trusted=guide)
+    opened = open_run(run, device=device, guide=guide)
     load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)
     measures = measure(opened, images_of(opened, data), open_calibration(opened))
     click.echo(json.dumps(measures, allow_nan=False) if as_json else table(measures))

@@ -41,7 +41,7 @@ def render(
     grey: bool,
     out: Path | None,
     device: str,
-    guide: tuple[str, ...],
+    guide: str | None,
     **named: str | None,
 ) -> None:
     """Re-render IMAGE under other poses and lights: one row for each factor.
@@ -68,7 +68,7 @@ def render(
         raise click.ClickException(f"--out is FILE.png or FILE.gif, got {out}; change its ending")
     if not out.parent.is_dir():
         raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
-    opened = open_run(run or default_run(), device=device, trusted=guide)
+    opened = open_run(run or default_run(), device=device, guide=guide)
     wanted = {name: text for name, text in named.items() if text is not None}
     for other in others:
         name, _, text = other.partition("=")
