@@ -24,8 +24,10 @@ class Config:
         decoder_kernels: Kernel of each of the decoder's blocks.
         latents: Length of the graphics code.
         periodic_latents: Latents of a factor with a full circle; 2 give it a plane, not a line.
-        likelihood: bernoulli, continuous_bernoulli or normal.
-        pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity.
+        likelihood: bernoulli, continuous_bernoulli, normal, or one whose noise is learned:
+            normal_learned (one number), normal_map (of the decoded picture) or student_t (a map).
+        pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity;
+            where the noise is learned it starts there.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
@@ -143,7 +145,14 @@ PRESETS: dict[str, Config] = {
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
-    "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
+    "likelihood": (
+        "bernoulli",
+        "continuous_bernoulli",
+        "normal",
+        "normal_learned",
+        "normal_map",
+        "student_t",
+    ),
     "clamp": ("mean", "first", "exchange", "none"),
     "start": ("random", "principal"),
     "clamp_on": ("parameters", "draw"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_dcign.images import Images
 from pyro_dcign.model.generative import Model
+from pyro_dcign.model.likelihoods import precision as weights
 
 Centres = Float[Tensor, "images latents"]
 Matrices = Float[Tensor, "images latents latents"]
@@ -58,10 +59,10 @@ def energy(
 
 @torch.no_grad()
 def curvature(model: Model, z: Centres) -> Matrices:
-    """Gauss-Newton curvature of -log p(x, z): JᵀJ / variance + 1, J that of the pixels' means.
+    """Gauss-Newton curvature of -log p(x, z): Jᵀ F J + 1, J that of the pixels' means.
 
-    It is positive definite, and for a likelihood of the exponential family in its mean it is the
-    Fisher information. J comes by forward mode, all its columns as one batch.
+    F is the Fisher information of each pixel in its mean. J comes by forward mode, all its columns
+    as one batch.
     """
 
     def mean(at: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def curvature(model: Model, z: Centres) -> Matrices:
         return tangent
 
     one = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
-    precision = model.likelihood(model.decoder(z)).variance.reciprocal()
+    precision = weights(model.likelihood(model.decoder(z)))
     at_once = max(1, _PIXELS[z.device.type] // precision.numel())
     columns: Any = torch.func.vmap(column, chunk_size=at_once)(one)
     jacobian = (columns * precision.sqrt()).flatten(2).transpose(0, 1)
