@@ -75,7 +75,8 @@ class Laplace(nn.Module):
     def forward(self, images: Images) -> None:
         """Sample every factor's site, given the factors before it where the guide is read."""
         if not self.training:
-            return sample_correlated(self.code, *self.normals(images))
+            sample_correlated(self.code, *self.normals(images))
+            return
         features = self.encoder(images)
         with torch.autocast(images.device.type, enabled=False):
             loc = self.loc(features)

@@ -28,6 +28,8 @@ class Config:
             normal_learned (one number), normal_map (of the decoded picture) or student_t (a map).
         pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity;
             where the noise is learned it starts there.
+        prior: standard, or fitted: a run trained under the standard normal gets the normal of its
+            training images' codes at its end.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
@@ -64,6 +66,7 @@ class Config:
     periodic_latents: int = 1
     likelihood: str = "bernoulli"
     pixel_scale: float = 0.1
+    prior: str = "standard"
     guide: str = "mean_field"
     clamp: str = "mean"
     clamp_on: str = "parameters"
@@ -144,6 +147,7 @@ PRESETS: dict[str, Config] = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "prior": ("standard", "fitted"),
     "preset": tuple(PRESETS),
     "likelihood": (
         "bernoulli",

@@ -15,6 +15,9 @@ from pyro_dcign.cli import options
 @click.option("--simulations", type=click.IntRange(20), help="For SBC.  [default: 400]")
 @click.option("--nuts", type=click.IntRange(0), help="Images that NUTS runs on.  [default: 2]")
 @click.option(
+    "--means", type=click.IntRange(1), help="Images for the aggregate posterior.  [default: 2500]"
+)
+@click.option(
     "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 150]"
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
@@ -30,6 +33,7 @@ def check(
     simulations: int | None,
     nuts: int | None,
     nuts_draws: int | None,
+    means: int | None,
     seed: int,
     device: str,
     guide: str | None,
@@ -38,16 +42,19 @@ def check(
     """Say in plain words whether RUN's posterior is right.
 
     On images of identities that it was not trained on: k̂ and the importance-weighted bound, the
-    amortisation gap, simulation-based calibration, NUTS with the decoder fixed, and the aggregate
-    posterior. Nothing is trained. Writes RUN/posterior.nc (ArviZ), RUN/check.npz and
-    RUN/figures/check-*.png.
+    amortisation gap, simulation-based calibration, NUTS with the decoder fixed, the aggregate
+    posterior, and how often true values lie in its intervals. Nothing is trained. Writes
+    RUN/posterior.nc (ArviZ), RUN/check.npz and RUN/figures/check-*.png.
     """
     import json
     from dataclasses import replace
+    from functools import partial
 
     import torch
 
     from pyro_dcign.cli.evaluate import images_of
+    from pyro_dcign.errors import InputError
+    from pyro_dcign.measures import open_calibration
     from pyro_dcign.posterior import (
         FILE,
         Effort,
@@ -58,10 +65,11 @@ def check(
         posterior_data,
         write_check_figures,
     )
-    from pyro_dcign.runs import load_parameters, open_run
+    from pyro_dcign.runs import load_parameters, load_prior, open_run
 
     opened = open_run(run, device=device, guide=guide)
     load_parameters(opened)
+    load_prior(opened)
     chosen = images_of(opened, data)
     given = {
         "images": images,
@@ -69,10 +77,22 @@ def check(
         "simulations": simulations,
         "reference": nuts,
         "reference_draws": nuts_draws,
+        "means": means,
     }
     effort = replace(Effort(), **{k: v for k, v in given.items() if v is not None})
+    read = {}
+    try:
+        calibration = open_calibration(opened)
+        read = {name: partial(calibration.factor_values, name) for name in calibration.curves}
+    except InputError as error:
+        click.echo(f"true values are not held against intervals: {error}", err=True)
     findings = measure(
-        opened, chosen, effort=effort, seed=seed, say=lambda text: click.echo(text, err=True)
+        opened,
+        chosen,
+        effort=effort,
+        read=read,
+        seed=seed,
+        say=lambda text: click.echo(text, err=True),
     )
     verdicts = judge(findings)
     findings.save(run / "check.npz")

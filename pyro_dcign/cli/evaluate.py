@@ -62,9 +62,10 @@ def evaluate(
 
     from pyro_dcign.measures import evaluate as measure
     from pyro_dcign.measures import open_calibration, table
-    from pyro_dcign.runs import best_checkpoint, load_parameters, open_run
+    from pyro_dcign.runs import best_checkpoint, load_parameters, load_prior, open_run
 
     opened = open_run(run, device=device, guide=guide)
     load_parameters(opened, best_checkpoint(run) if checkpoint == "best" else None)
+    load_prior(opened)
     measures = measure(opened, images_of(opened, data), open_calibration(opened))
     click.echo(json.dumps(measures, allow_nan=False) if as_json else table(measures))

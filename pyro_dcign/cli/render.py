@@ -61,7 +61,7 @@ def render(
         sweep_values,
         write_pictures,
     )
-    from pyro_dcign.runs import decode, default_run, encode, load_parameters, open_run
+    from pyro_dcign.runs import decode, default_run, encode, load_parameters, load_prior, open_run
 
     out = out or Path(f"{image.stem}-views.png")
     if out.suffix.lower() not in (".png", ".gif"):
@@ -85,6 +85,7 @@ def render(
             f"{image} is to be a grey picture, but has colours; add --grey to read it as grey"
         )
     load_parameters(opened)
+    load_prior(opened)
     calibration = open_calibration(opened)
     values = values or {n: sweep_values(opened.factors[n]) for n in calibration.curves}
     if not values:

@@ -26,7 +26,15 @@ from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.intervals import over_seeds
 from pyro_dcign.model import load_guide
 from pyro_dcign.posterior import bounds, importance, pareto_k
-from pyro_dcign.runs import CONFIG, Run, build, load_parameters, open_run, write_run_config
+from pyro_dcign.runs import (
+    CONFIG,
+    Run,
+    build,
+    load_parameters,
+    load_prior,
+    open_run,
+    write_run_config,
+)
 from pyro_dcign.runs import FOLDER as CHECKPOINTS
 from pyro_dcign.training import METRICS, Trainer
 
@@ -175,6 +183,7 @@ def measure_run(
     """
     run = open_run(folder, trusted=trusted)
     load_parameters(run)
+    load_prior(run)
     images = images or evaluation_set(Store.open(run.config.data))
     row = measured(run, images, open_calibration(run), size=size)
     return row | {"ms_a_step": _recorded_ms(folder)}

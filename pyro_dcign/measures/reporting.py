@@ -19,15 +19,19 @@ from pyro_dcign.measures.calibration import FILE, calibrate, write_calibration
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
 from pyro_dcign.measures.tables import table
-from pyro_dcign.runs import PARAMETERS, Run, write_run_config
+from pyro_dcign.runs import PARAMETERS, PRIOR, Run, fit_prior, write_prior, write_run_config
 
 MEASURES = "measures.json"
 CARD = "MODEL_CARD.md"
+PRIOR_IMAGES = 5000
 
 
 def report(run: Run, store: Store) -> dict[str, Any]:
     """Calibrate on training images, measure on test identities, write both, figures and a card."""
-    calibration = calibrate(run, evaluation_set(store, "train"))
+    trained = evaluation_set(store, "train")
+    if run.config.prior == "fitted":
+        write_prior(run, fit_prior(run, trained.pixels[:PRIOR_IMAGES]))
+    calibration = calibrate(run, trained)
     write_calibration(calibration, run.folder)
     measures = evaluate(run, evaluation_set(store), calibration)
     text = json.dumps(measures, indent=1, allow_nan=False)
@@ -92,6 +96,8 @@ def share(
     state = {k: v.half().contiguous() for k, v in run.modules.state_dict().items()}
     save_file(state, out / PARAMETERS)
     shutil.copyfile(run.folder / FILE, out / FILE)
+    if (run.folder / PRIOR).is_file():
+        shutil.copyfile(run.folder / PRIOR, out / PRIOR)
     text = json.dumps(measures, indent=1, allow_nan=False) + "\n"
     (out / MEASURES).write_text(text, encoding="utf-8")
     card = model_card(shared, store, measures, made_by=made_by)

@@ -52,14 +52,14 @@ def energy(
     with torch.enable_grad():
         at = z.detach().requires_grad_()
         pixels: Any = model.likelihood(model.decoder(at)).to_event(3)
-        found: Tensor = at.square().sum(-1) / 2 - pixels.log_prob(images)
+        found: Tensor = model.code_prior.energy(at) - pixels.log_prob(images)
         (gradient,) = torch.autograd.grad(found.sum(), at)
     return found.detach(), gradient
 
 
 @torch.no_grad()
 def curvature(model: Model, z: Centres) -> Matrices:
-    """Gauss-Newton curvature of -log p(x, z): Jᵀ F J + 1, J that of the pixels' means.
+    """Gauss-Newton curvature of -log p(x, z): Jᵀ F J + the prior's, J that of the pixels' means.
 
     F is the Fisher information of each pixel in its mean. J comes by forward mode, all its columns
     as one batch.
@@ -79,7 +79,7 @@ def curvature(model: Model, z: Centres) -> Matrices:
     at_once = max(1, _PIXELS[z.device.type] // precision.numel())
     columns: Any = torch.func.vmap(column, chunk_size=at_once)(one)
     jacobian = (columns * precision.sqrt()).flatten(2).transpose(0, 1)
-    found: Tensor = jacobian @ jacobian.mT + one
+    found: Tensor = jacobian @ jacobian.mT + model.code_prior.precision()
     return found
 
 

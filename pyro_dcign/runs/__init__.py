@@ -26,12 +26,13 @@ from pyro_dcign.runs.codes import (
     posterior_mean,
     undisturbed,
 )
+from pyro_dcign.runs.prior import PRIOR, fit_prior, load_prior, write_prior
 from pyro_dcign.runs.run import CONFIG, Run, build, code_of, default_run, open_run, write_run_config
 
 __all__ = [
-    "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "RANDOM", "STATE", "AtMean",
-    "Codes", "Run", "batch_size", "best_checkpoint", "build", "code_of", "decode", "default_run",
-    "draw", "draw_codes", "encode", "load_parameters", "newest_checkpoint", "open_run",
-    "posterior_mean", "read_json", "read_tensors", "save_checkpoint", "tidy", "undisturbed",
-    "write_run_config",
+    "CONFIG", "FOLDER", "IMAGES_AT_ONCE", "OPTIMIZER", "PARAMETERS", "PRIOR", "RANDOM", "STATE",
+    "AtMean", "Codes", "Run", "batch_size", "best_checkpoint", "build", "code_of", "decode",
+    "default_run", "draw", "draw_codes", "encode", "fit_prior", "load_parameters", "load_prior",
+    "newest_checkpoint", "open_run", "posterior_mean", "read_json", "read_tensors",
+    "save_checkpoint", "tidy", "undisturbed", "write_prior", "write_run_config",
 ]  # fmt: skip
