@@ -1,6 +1,7 @@
 """Time a training step beside plain Pyro, plain PyTorch and PyTorch with our tricks.
 
     python benchmarks/bench.py --preset paper --minibatches 1,16
+    python benchmarks/bench.py --config benchmarks/residual-150.toml --minibatches 8
 
 pythae and disent join them where they are installed (the extra ``peers``). All get the same network
 and images of noise, and take the paper's step (clamp to the mean, Bernoulli, Adam); those two know
@@ -29,7 +30,7 @@ from ratios import draw_ratios
 from rivals import Tricks, plain_pyro, plain_pytorch
 
 from pyro_dcign.code import FactorRange
-from pyro_dcign.config import CHOICES, Config, configure
+from pyro_dcign.config import CHOICES, Config, configure, read_settings
 from pyro_dcign.datasets import MINIBATCH
 from pyro_dcign.machine import device_of, kept_heap, precision_of, tf32_matmul
 from pyro_dcign.runs import Run, build
@@ -43,6 +44,8 @@ RIVALS = ("plain Pyro", "plain PyTorch", "PyTorch with our tricks", OURS)
 EXACT = "plain Pyro without TF32"
 """Plain Pyro in the float32 that its tensors say. PyTorch lets a GPU's convolutions round to TF32
 unless it is told not to, so this is a rival on GPUs alone."""
+COMPILED = "plain PyTorch, compiled"
+"""Plain PyTorch under ``torch.compile``, where it was made for: on GPUs."""
 BLOCK = 20
 """Steps between two readings of the clock, where one call takes several."""
 
@@ -87,8 +90,8 @@ def papers_step(config: Config) -> Config:
 
 def rivals_on(device: torch.device) -> tuple[str, ...]:
     """Everything that is measured on such a device, ours last."""
-    exact = (EXACT,) if device.type == "cuda" else ()
-    return (*exact, *RIVALS[:2], *installed_peers(), *RIVALS[2:])
+    exact, compiled = ((EXACT,), (COMPILED,)) if device.type == "cuda" else ((), ())
+    return (*exact, *RIVALS[:2], *compiled, *installed_peers(), *RIVALS[2:])
 
 
 def steps_of(svi: Any, feed: Feed, minibatches: int) -> Steps:
@@ -114,7 +117,10 @@ def taker(name: str, run: Run, feed: Feed, minibatches: int) -> tuple[Callable[[
         rows = torch.arange(several * minibatches, device=run.device).remainder(len(feed.pixels))
         images = feed.images(rows).cpu()
         return PEERS[name](run, images, minibatches * MINIBATCH), several
-    step = (plain_pytorch if name == RIVALS[1] else plain_pyro)(run)
+    if name in (RIVALS[1], COMPILED):
+        step = plain_pytorch(run, compiled=name == COMPILED)
+    else:
+        step = plain_pyro(run)
 
     def one() -> None:
         draws = feed.draw(1, minibatches)
@@ -220,6 +226,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Print the table, or with ``--json`` the figures in one object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=CHOICES["preset"], help="paper on a GPU, else small.")
+    parser.add_argument("--config", type=Path, help="Settings from a TOML file, in place of one.")
     parser.add_argument("--device", choices=CHOICES["device"], default="auto")
     parser.add_argument("--precision", choices=CHOICES["precision"], default="auto")
     parser.add_argument("--minibatches", type=numbers, help="Of each step, of 20 images each.")
@@ -229,7 +236,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     cuda = device_of(options.device).type == "cuda"
     preset = options.preset or ("paper" if cuda else "small")
-    settings = {"preset": preset, "device": options.device, "precision": options.precision}
+    held = read_settings(options.config) if options.config else {"preset": preset}
+    settings = {**held, "device": options.device, "precision": options.precision}
     config, results = configure(settings), []
     for minibatches in options.minibatches or ([1, 16] if cuda else [1, 4]):
         print(f"measuring steps of {20 * minibatches} images", file=sys.stderr)
@@ -241,7 +249,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(json.dumps(found))
         return
     where = f"{found['device']}, " + ("" if cuda else f"{found['threads']} threads, ")
-    print(f"{config.preset} network, {where}torch {found['torch']}; medians")
+    print(f"{options.config or config.preset} network, {where}torch {found['torch']}; medians")
     print(table(results))
 
 

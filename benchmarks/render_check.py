@@ -18,6 +18,7 @@ from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.plans.plan import Planner, render
 from pyro_dcign.scenes import load_scene, rasterizer
 from pyro_dcign.scenes import render as shading
+from pyro_dcign.varying import standard_types
 
 
 def pictures(scene, side, varying, indices):
@@ -28,7 +29,7 @@ def pictures(scene, side, varying, indices):
 def differences(name, device, side):
     """How a device's pictures differ from a CPU's, over two minibatches of each type."""
     scenes = [load_scene(name, device=where) for where in ("cpu", device)]
-    types = (*scenes[0].factors, INTRINSIC)
+    types = standard_types(scenes[0].factors)
     cpu, other = (
         torch.cat([pictures(scene, side, varying, range(2)).cpu().int() for varying in types])
         for scene in scenes
@@ -46,7 +47,7 @@ def rates(name, device, side, minibatches):
     scene = load_scene(name, device=device)
     cuda = device == "cuda"
     found = {}
-    for varying in (*scene.factors, INTRINSIC):
+    for varying in standard_types(scene.factors):
         times = []
         for attempt in range(4):  # the first compiles, and draws the blueprints of chairs
             indices = range(attempt * minibatches, (attempt + 1) * minibatches)

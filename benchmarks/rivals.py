@@ -7,6 +7,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 import torch.nn.functional as F
+from plain_residual import plain_networks
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
@@ -61,11 +62,14 @@ class PlainVAE(nn.Module):
         super().__init__()
         config = run.config
         self.code: GraphicsCode = run.code
-        self.encoder = plain_encoder(config.encoder_maps, config.encoder_kernel)
         features = run.guide.encoder.features
+        if config.network == "residual":
+            self.encoder, self.decoder = plain_networks(config, config.latents)
+        else:
+            self.encoder = plain_encoder(config.encoder_maps, config.encoder_kernel)
+            self.decoder = PlainDecoder(config, run.model.decoder.sizes[0])
         self.loc = linear_head(features, config.latents)
         self.log_variance = linear_head(features, config.latents)
-        self.decoder = PlainDecoder(config, run.model.decoder.sizes[0])
 
     def encode(self, images: Images) -> tuple[Tensor, Tensor]:
         """Location and scale of the codes."""
@@ -115,9 +119,15 @@ def _clamped(z: Tensor, mask: Tensor) -> Tensor:
     return clamp(z.unflatten(0, (len(mask), -1)), mask).flatten(0, 1)
 
 
-def plain_pytorch(run: Run) -> Step:
-    """The same networks and loss without Pyro, ``torch.optim.Adam``, float32."""
+def plain_pytorch(run: Run, *, compiled: bool = False) -> Step:
+    """The same networks and loss without Pyro, ``torch.optim.Adam``, float32.
+
+    With ``compiled`` both networks are given to ``torch.compile``.
+    """
     vae = PlainVAE(run).to(run.device)
+    if compiled:
+        vae.encoder.compile()
+        vae.decoder.compile()
     optimizer = torch.optim.Adam(vae.parameters(), 5e-4, betas=(0.9, 0.99))
 
     def step(images: Images, active: Active) -> None:
@@ -147,7 +157,7 @@ class Tricks:
         cuda = run.device.type == "cuda"
         self.optimizer = adam(run.modules.parameters(), capturable=cuda)
 
-    def gradients(self, images: Images, active: Active) -> Losses:
+    def gradients(self, images: Images, active: Active, wanted: None = None) -> Losses:
         """Losses of the clamped step; gradients are added to the parameters'."""
         guide, kind = self.run.guide, images.device.type
         lowered = self.precision != torch.float32
@@ -173,7 +183,7 @@ class Tricks:
         bce = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
         return bce.flatten(1).sum(1)
 
-    def step(self, images: Images, active: Active) -> Losses:
+    def step(self, images: Images, active: Active, wanted: None = None) -> Losses:
         """One update of every parameter."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = self.gradients(images, active)

@@ -28,7 +28,7 @@ class Adaptive(nn.Module):
     """q(z | x, x'): the latents in which two images agree are averaged, the others stay.
 
     Ada-GVAE (Locatello et al. 2020, arXiv 2002.02886). It knows which images form a minibatch, and
-    ignores which factor varies in it, so nothing ties a latent to a factor's name. Outside a
+    ignores which factors vary in it, so nothing ties a latent to a factor's name. Outside a
     training step the guide is the mean field.
 
     Attributes:

@@ -25,7 +25,7 @@ def product(loc: Group, scale: Group) -> tuple[Group, Group]:
 
 
 class ProductOfExperts(nn.Module):
-    """q(z_f | x_i) for the factor that varies, ∏_i q(z_g | x_i) for every other.
+    """q(z_f | x_i) for each factor that varies, ∏_i q(z_g | x_i) for every other.
 
     The multi-level VAE (Bouchacourt, Tomioka, Nowozin 2018, arXiv 1705.08841): in a minibatch where
     a pose varies, all images have one intrinsic code. Each draws noise of its own, and pays the KL
@@ -33,7 +33,7 @@ class ProductOfExperts(nn.Module):
     the guide knows no groups and is the mean field.
 
     Attributes:
-        groups: Which factor varies in each minibatch of the images; None outside training. It takes
+        groups: Which factors vary in each minibatch of the images; None outside training. It takes
             the clamp's place, see :class:`pyro_dcign.model.handlers.InGroups`.
     """
 

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-INTRINSIC = "intrinsic"
-"""Name of the factor that holds identity: shape, texture and all else without a knob."""
+from pyro_dcign.varying import INTRINSIC, type_factors, type_name
+
+__all__ = ["INTRINSIC", "FactorRange", "GraphicsCode", "Latents"]
 
 Latents = Float[Tensor, "*batch latents"]
 
@@ -32,8 +33,8 @@ class GraphicsCode:
         >>> code = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=3)
         >>> code.factors, code.latents
         (('azimuth', 'light', 'intrinsic'), 5)
-        >>> code.active("light").tolist()
-        [False, True, False]
+        >>> code.active("light").tolist(), code.active("pose").tolist()
+        ([False, True, False], [True, True, False])
     """
 
     extrinsic: Mapping[str, int]
@@ -95,13 +96,13 @@ class GraphicsCode:
     def active_latents(
         self, active: Bool[Tensor, "*groups factors"]
     ) -> Bool[Tensor, "groups latents"]:
-        """Which latents vary in each minibatch, given which factor does."""
+        """Which latents vary in each minibatch, given which factors do."""
         rows = active.reshape(-1, len(self.sizes))
         spread = [rows[:, i : i + 1].expand(-1, n) for i, n in enumerate(self.sizes.values())]
         return torch.cat(spread, 1)
 
     def index(self, factor: str) -> int:
-        """Position of a factor among :attr:`factors`: the type of a minibatch as data.
+        """Position of a factor among :attr:`factors`.
 
         Raises:
             ValueError: A factor that the code does not have.
@@ -113,10 +114,21 @@ class GraphicsCode:
         return self.factors.index(factor)
 
     def active(self, varying: str) -> Bool[Tensor, " factors"]:
-        """Mask over :attr:`factors`: true for the one that varies."""
-        mask = torch.zeros(len(self.factors), dtype=torch.bool)
-        mask[self.index(varying)] = True
-        return mask
+        """Mask over :attr:`factors`: true for those that vary in minibatches of a type.
+
+        Args:
+            varying: Name of the type: a factor, ``pose``, or factors joined by ``+``.
+
+        Raises:
+            InputError: A factor that the code does not have.
+        """
+        varies = type_factors(varying, self.extrinsic)
+        return torch.tensor([name in varies for name in self.factors])
+
+    def varying(self, active: Bool[Tensor, " factors"]) -> str:
+        """Name of the type of a mask: the inverse of :meth:`active`."""
+        rows = zip(self.factors, active.tolist(), strict=True)
+        return type_name([name for name, varies in rows if varies], self.extrinsic)
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,25 @@ def resized(pixels: Pixels, side: int) -> UInt8[Tensor, "images {side} {side}"]:
         for part in pixels.split(1024)
     ]
     return torch.cat(parts)
+
+
+def shifted(pixels: Pixels, share: float, *, seed: int) -> Pixels:
+    """Images each moved by up to that share of its side, across and down; edges are repeated.
+
+    Example:
+        >>> picture = torch.tensor([[[0, 1], [2, 3]]], dtype=torch.uint8)
+        >>> shifted(picture, 0.0, seed=0).tolist()
+        [[[0, 1], [2, 3]]]
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images, height, width = pixels.shape
+    most = round(share * min(height, width))
+    rows, columns = (
+        (torch.arange(side) + torch.randint(-most, most + 1, (images, 1), generator=generator))
+        .clamp(0, side - 1)
+        .to(pixels.device)
+        for side in (height, width)
+    )
+    each = torch.arange(images, device=pixels.device)[:, None, None]
+    moved: Pixels = pixels[each, rows[:, :, None], columns[:, None, :]]
+    return moved

@@ -73,11 +73,11 @@ def usable(x: Tensor) -> bool:
     """Whether the kernels take such a tensor.
 
     That is one with elements, of single precision or less, on a GPU from Ampere on, with Triton,
-    outside ``torch.func``, whose transforms they do not know.
+    outside of ``torch.func``'s transforms, which see through the plain path only.
     """
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
-        return False
     if not x.is_cuda or x.dtype == torch.float64 or x.numel() == 0:
+        return False
+    if torch._C._are_functorch_transforms_active():
         return False
     return _triton() and _recent(x.device)
 

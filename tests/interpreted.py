@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pyro_dcign.code import FactorRange
 from pyro_dcign.config import Config
 from pyro_dcign.model import clamp as clamp_module
-from pyro_dcign.model import diagonal, fused, networks
+from pyro_dcign.model import diagonal, fused, networks, residual
 from pyro_dcign.model.clamp import clamp
 from pyro_dcign.model.handlers import handler_of
 from pyro_dcign.model.kernels.densities import bernoulli_log_prob, normal_log_prob
@@ -30,6 +30,7 @@ from pyro_dcign.scenes import render as shading
 from pyro_dcign.scenes.chairs import Chairs
 from pyro_dcign.scenes.heads import Heads
 from pyro_dcign.scenes.kernels import zbuffer
+from pyro_dcign.scenes.people import People
 from pyro_dcign.training import svi
 
 ERRORS = {}
@@ -145,8 +146,10 @@ def pictures():
     """Share of pixels that differ by more than a grey level."""
     people = torch.arange(3)
     angles = {"azimuth": [0.0, 50, -70], "elevation": [10.0, -20, 0], "light": [-60.0, 0, 40]}
-    factors = {name: torch.tensor(values) for name, values in angles.items()}
-    fused_scenes = {"heads": Heads(), "chairs": Chairs(), "dark": Heads(shadows=False)}
+    framing = {"shift_x": [0.1, -0.1, 0], "shift_y": [0, 0.1, -0.1], "size": [1.0, 0.8, 1.15]}
+    factors = {name: torch.tensor(values) for name, values in {**angles, **framing}.items()}
+    fused_scenes = {"heads": Heads(), "chairs": Chairs(), "dark": Heads(shadows=False),
+                    "people": People()}  # fmt: skip
     for name, scene in fused_scenes.items():
         both = []
         for kernels in (False, True):
@@ -154,6 +157,28 @@ def pictures():
             both.append(scene.render(people, factors, side=40).int())
         ERRORS[f"picture_{name}"] = float(((both[0] - both[1]).abs() > 1).float().mean())
         assert both[1].float().std() > 10
+
+
+def deeper():
+    """The residual network; a channel count whose phases are padded, odd sides, no scale."""
+    for name, side, maps in (("", 33, (3, 4, 6)), ("_even", 16, (4, 6)), ("_padded", 22, (4, 3))):
+        networks_of = {
+            "encoder": (residual.ResidualEncoder(side, maps, 8), torch.rand(2, 1, side, side)),
+            "decoder": (residual.ResidualDecoder(5, side, maps[::-1], 8), torch.randn(2, 5)),
+        }
+        for kind, (network, x) in networks_of.items():
+            network.to(memory_format=torch.channels_last)
+            with torch.no_grad():  # nothing at zero: biases count
+                for p in network.parameters():
+                    p.add_(0.1 * torch.randn_like(p))
+            both = []
+            for kernels in (True, False):
+                residual.usable = lambda x, kernels=kernels: kernels
+                held = [x.clone().requires_grad_(), *network.parameters()]
+                y = network(held[0])
+                up = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+                both.append([y.detach(), *torch.autograd.grad(y, held, up)])
+            ERRORS[f"residual_{kind}{name}"] = max(map(error, *both))
 
 
 def step(elbo, kind, kernels):
@@ -196,5 +221,6 @@ layers()
 densities()
 hits()
 pictures()
+deeper()
 steps()
 sys.stdout.write(json.dumps(ERRORS))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from bench import (
+    COMPILED,
     EXACT,
     FACTORS,
     OURS,
@@ -22,11 +23,12 @@ from bench import (
 from peers import PEERS
 from rivals import PlainVAE, Tricks
 
-from pyro_dcign.config import PRESETS, Config
+from pyro_dcign.config import PRESETS, Config, configure, read_settings
 from pyro_dcign.images import intensities
 from pyro_dcign.runs.run import build
 from pyro_dcign.training.svi import typed_svi
 
+HERE = Path(__file__).parent
 TINY = Config(
     side=16,
     encoder_maps=(4, 3),
@@ -50,9 +52,9 @@ def test_a_rivals_network_is_the_runs(tmp_path) -> None:
     assert vae.decoder(vae.encode(images)[0]).shape == images.shape
 
 
-def test_only_a_gpu_has_a_rival_without_tf32() -> None:
+def test_only_a_gpu_has_rivals_without_tf32_and_compiled() -> None:
     cpu, cuda = (rivals_on(torch.device(kind)) for kind in ("cpu", "cuda"))
-    assert set(cuda) - set(cpu) == {EXACT}
+    assert set(cuda) - set(cpu) == {COMPILED, EXACT}
     assert [name for name in cpu if name not in PEERS] == list(RIVALS)
 
 
@@ -131,3 +133,36 @@ def test_bench_refuses_numbers_that_are_none(capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--preset", "small", "--minibatches", "1,x"])
     assert "--minibatches" in capsys.readouterr().err
+
+
+RESIDUAL = dataclasses.replace(
+    TINY, side=21, network="residual", encoder_maps=(4, 6), decoder_maps=(6, 5), hidden=8
+)
+
+
+def test_the_residual_rival_is_the_same_network(tmp_path) -> None:
+    run = build(tmp_path, RESIDUAL, FACTORS)
+    vae = PlainVAE(run).double()
+    names = {"residual.linear": "residual"}
+    for ours, theirs in ((run.guide.encoder, vae.encoder), (run.model.decoder, vae.decoder)):
+        state = ours.double().state_dict()
+        for long, short in names.items():
+            state = {name.replace(long, short): value for name, value in state.items()}
+        theirs.load_state_dict(state)
+    images = torch.rand(2, 1, 21, 21, dtype=torch.float64)
+    z = torch.randn(2, run.code.latents, dtype=torch.float64)
+    torch.testing.assert_close(vae.encoder(images), run.guide.encoder(images))
+    torch.testing.assert_close(vae.decoder(z), run.model.decoder(z))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_takes_steps_of_the_residual_network(name: str, tmp_path) -> None:
+    run = build(tmp_path, RESIDUAL, FACTORS)
+    take, _ = taker(name, run, NoiseFeed(run, rows=4), 2)
+    take()
+
+
+@pytest.mark.parametrize("path", sorted((HERE.parent / "benchmarks").glob("*.toml")), ids=str)
+def test_every_benchmarks_config_is_valid(path: Path) -> None:
+    config = configure(read_settings(path))
+    assert (config.network == "residual") == path.stem.startswith("residual")

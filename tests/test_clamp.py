@@ -11,9 +11,11 @@ from pyro import poutine
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.model.clamp import Clamp, clamp
+from pyro_dcign.varying import type_factors
 
 CODE = GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=3)
 TARGETS = ["mean", "first"]
+TYPES = (*CODE.factors, "pose", "light+intrinsic")
 
 
 class ToyGuide(torch.nn.Module):
@@ -109,7 +111,7 @@ def test_one_image_has_no_mean_to_agree_on() -> None:
 
 @pytest.mark.parametrize("on", ["parameters", "draw"])
 @pytest.mark.parametrize("to", TARGETS)
-@pytest.mark.parametrize("varying", CODE.factors)
+@pytest.mark.parametrize("varying", TYPES)
 class TestHandler:
     def handler(self, varying, to, on, **options):
         return Clamp(CODE, CODE.active(varying), to=to, on=on, **options)
@@ -140,7 +142,7 @@ class TestHandler:
         for name in CODE.factors:
             site = trace.nodes[name]
             held = (site["value"] if on == "draw" else site["fn"].base_dist.loc).detach()
-            assert (held == held[0]).all() == (name != varying)
+            assert (held == held[0]).all() == (name not in type_factors(varying, CODE.extrinsic))
 
     def test_each_group_is_clamped_to_its_own_mean(self, varying, to, on) -> None:
         if on == "draw":
@@ -151,19 +153,29 @@ class TestHandler:
             halves = trace.nodes[name]["fn"].base_dist.loc.view(2, 3, -1)
             own = both.loc[:, CODE.slices()[name]].view(2, 3, -1)
             for half, mine, who in zip(halves, own, (varying, "intrinsic"), strict=True):
-                active_latents = torch.tensor(name == who)
+                active_latents = torch.tensor(name in type_factors(who, CODE.extrinsic))
                 torch.testing.assert_close(half, clamp(mine, active_latents, to=to))
 
     def test_reconstruction_and_kl_gradients_are_both_replaced(self, varying, to, on) -> None:
         guide = ToyGuide(4)
         loc, scale = gradients(self.handler(varying, to, on, strength=0.0)(guide), guide)
-        own = torch.zeros(CODE.latents, dtype=torch.bool)
-        own[CODE.slices()[varying]] = True
+        own = CODE.active_latents(CODE.active(varying))[0]
         assert loc[:, own].abs().min() > 0
         others = loc[:, ~own].clone()
-        others[:, 0] -= others[:, 0] * (varying != "azimuth")  # "other" depends on column 0
+        others[:, 0] -= others[:, 0] * ~own[0]  # "other" depends on column 0
         assert others.abs().max() == 0
         assert scale[:, ~own].abs().max() == 0
+
+
+def test_the_pull_on_what_a_pose_holds_sums_to_zero() -> None:
+    guide = ToyGuide(4)
+    loc, scale = gradients(Clamp(CODE, CODE.active("pose"), strength=0.5)(guide), guide)
+    held = CODE.slices()["intrinsic"]
+    mean = guide.loc[:, held].mean(0)
+    torch.testing.assert_close(loc[:, held], 0.5 * (guide.loc[:, held] - mean).detach())
+    for gradient in (loc[:, held], scale[:, held]):
+        assert gradient.abs().max() > 0
+        assert gradient.sum(0).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("on", ["parameters", "draw"])

@@ -65,7 +65,7 @@ def test_evaluate_json_is_one_object_with_the_agreed_keys(call):
     code, out, err = call("evaluate", "run", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert {"mse", "active_units", "elbo", "factors", "mig", "dci", "sap"} <= set(found)
+    assert {"mse", "swap_mse", "active_units", "elbo", "factors", "mig", "dci", "sap"} <= set(found)
     wanted = {"spearman", "leakage", "rerender_mse", "rerender_ratio", "no_edit_mse"}
     assert wanted <= set(found["factors"]["azimuth"])
     assert set(found["mse"]) == {"value", "low", "high"}
@@ -84,7 +84,9 @@ def test_evaluate_takes_a_file_of_images_of_another_size(call, home):
     np.savez(home / "plain.npz", images=pixels, identity=images.identity.numpy(), **factors)
     code, out, err = call("evaluate", "run", "--data", "plain.npz", "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out)["images"] == len(images)
+    found = json.loads(out)
+    assert found["images"] == len(images)
+    assert found["swap_mse"]["low"] <= found["swap_mse"]["value"] <= found["swap_mse"]["high"]
 
 
 @pytest.mark.parametrize(

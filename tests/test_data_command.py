@@ -7,19 +7,22 @@ import pytest
 import torch
 from PIL import Image
 
+from pyro_dcign import datasets
 from pyro_dcign.code import FactorRange
-from pyro_dcign.datasets import generate
 from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
 from pyro_dcign.datasets.write import write_store
+from pyro_dcign.scenes.heads import Heads
+from pyro_dcign.varying import standard_types
 
+TYPES = standard_types(Heads.factors)
 SMALL = ["--side", "8", "--minibatches", "2", "--test", "1", "--workers", "1"]
 
 
 @pytest.fixture(autouse=True)
 def _fake_faces(monkeypatch):
-    monkeypatch.setattr(generate, "scene_loader", lambda name, device="cpu": fake_scene.load)
+    monkeypatch.setattr(datasets, "scene_loader", lambda name, device="cpu": fake_scene.load)
 
 
 @pytest.fixture
@@ -31,7 +34,8 @@ def folder(tmp_path, run):
 def test_make_says_what_it_made_and_check_finds_it_well(folder, run):
     status, out, err = run("data", "check", folder)
     assert (status, err) == (0, "")
-    assert "minibatches to train: 2 azimuth, 2 elevation, 2 light, 6 intrinsic" in out
+    listed = ", ".join(f"2 {varying}" for varying in TYPES[:-1])
+    assert f"minibatches to train: {listed}, 6 intrinsic" in out
     assert "azimuth: -80 to 80" in out
     assert out.endswith("all is well\n")
 
@@ -50,11 +54,10 @@ def test_check_prints_one_json_object(folder, run):
     found = json.loads(out)
     assert status == 0
     assert found["ok"]
-    assert found["minibatches"]["test"] == dict.fromkeys(
-        ["azimuth", "elevation", "light", "intrinsic"], 1
-    )
-    assert 100 < found["identities"]["train"] <= 6 + 6 * 20  # the same one may come twice
-    assert 20 < found["identities"]["test"] <= 3 + 20
+    assert found["minibatches"]["test"] == dict.fromkeys(TYPES, 1)
+    held = len(TYPES) - 1  # types that show one identity a minibatch
+    assert 100 < found["identities"]["train"] <= 2 * held + 6 * 20  # the same one may come twice
+    assert 20 < found["identities"]["test"] <= held + 20
 
 
 def test_check_of_a_changed_byte_is_status_2(folder, run):
@@ -74,7 +77,7 @@ def test_show_draws_a_row_for_each_minibatch(folder, run, tmp_path):
     assert status == 0
     assert "contact sheet" in out
     with Image.open(tmp_path / "sheet.png") as picture:
-        assert picture.size == (5 * (48 + 4) + 4, 8 * (48 + 2 * 14 + 8) + 4)
+        assert picture.size == (5 * (48 + 4) + 4, 2 * len(TYPES) * (48 + 2 * 14 + 8) + 4)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,7 @@ def test_show_draws_a_row_for_each_minibatch(folder, run, tmp_path):
         ["make", "faces", "{}/new", "--seed", "99999999999999999999"],
         ["make", "faces", "{}/new", "--workers", "0"],
         ["make", "faces", "{}/new", "--device", "tpu"],
+        ["make", "chairs", "{}/new", "--plain"],
         ["make", "cars", "{}/new"],
         ["make", "faces"],
         ["make", "faces", "{}"],
@@ -112,6 +116,22 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, folder, run, tmp_pa
     assert len(err.splitlines()) == 1
     assert err.startswith("Error: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "scene"), [([], "people"), (["--plain"], "faces")], ids=["varied", "plain"]
+)
+def test_faces_are_people_unless_plain(options, scene, run, tmp_path, monkeypatch):
+    asked = []
+
+    def loader(name, device="cpu"):
+        asked.append(name)
+        return fake_scene.load
+
+    monkeypatch.setattr(datasets, "scene_loader", loader)
+    assert run("data", "make", "faces", tmp_path / "set", *SMALL, *options)[0] == 0
+    assert asked == [scene]
+    assert json.loads((tmp_path / "set/manifest.json").read_text())["recipe"]["scene"] == scene
 
 
 FACTORS = {"azimuth": FactorRange(-80.0, 80.0), "arms": FactorRange(0.0, 1.0, (0.0, 1.0))}

@@ -39,9 +39,69 @@ def test_not_editing_leaves_the_factors_pixel_wrong(measures):
         assert found == pytest.approx(edit, rel=0.35)
 
 
+def test_a_perfect_code_swaps_whole_poses(measures):
+    # As good as a reconstruction: the intrinsic pixels are the person's in both pictures.
+    assert measures["swap_mse"]["value"] == pytest.approx(measures["mse"]["value"], rel=0.02)
+    assert measures["swap_pairs"] > 0
+
+
+def posed_set():
+    """Two images of each of forty people; azimuth and light differ."""
+    draw = torch.Generator().manual_seed(5)
+    angles = torch.rand(2, 80, generator=draw) * 120 - 60
+    person = torch.randn(40, 3, generator=draw).clamp(-3, 3).repeat_interleave(2, 0)
+    z = torch.cat([-angles[:1].T / 40, angles[1:].T / 40, person], -1)
+    pixels = torch.full((80, 16, 16), 0.5)
+    pixels[:, 0, :5] = (5 + z) / 10
+    factors = {"azimuth": angles[0], "light": angles[1]}
+    who = torch.arange(40).repeat_interleave(2)
+    return EvaluationSet((pixels * 255).round().byte(), factors, who, toy_run().factors), z
+
+
+def test_a_swap_takes_the_pose_of_one_picture_and_the_person_of_the_other():
+    run, (images, z) = toy_run(), posed_set()
+    whole = evaluate(run, images, calibrate(run, toy_set()))["swap_mse"]["value"]
+    # Pose and person fit, so what is left is the rounding of pixels to 8 bits.
+    assert whole < 1e-5
+    # A person who is another in the second picture is wrong there by what the first one lacks.
+    other = images.pixels.clone()
+    other[1::2, 0, 4] = 255 - other[1::2, 0, 4]
+    strange = EvaluationSet(other, images.factors, images.identity, images.ranges)
+    found = evaluate(run, strange, calibrate(run, toy_set()))["swap_mse"]["value"]
+    shift = (2 * z[::2, 4] / 10).square().mean() / 256
+    assert found == pytest.approx(whole + float(shift), rel=0.02)
+
+
+def test_a_swap_needs_nobody_to_know_the_pose():
+    run, (images, _) = toy_run(), posed_set()
+    nameless = EvaluationSet(images.pixels, {}, images.identity, {})
+    found = evaluate(run, nameless, calibrate(run, toy_set()))
+    assert found["swap_pairs"] == 80
+    assert found["swap_mse"]["value"] < 1e-5
+    assert found["swap_mse"]["low"] <= found["swap_mse"]["value"] <= found["swap_mse"]["high"]
+    single = EvaluationSet(images.pixels, {}, torch.arange(80), {})
+    found = evaluate(run, single, calibrate(run, toy_set()))
+    assert (found["swap_mse"], found["swap_pairs"]) == (None, 0)
+
+
+def test_the_table_has_the_swap(measures):
+    assert f"swapped poses (mse, 1e-4)          {measures['swap_mse']['value'] * 1e4:.1f} [" in (
+        table(measures)
+    )
+
+
 def test_every_interval_holds_its_value_and_json_holds_it_all(measures):
     text = json.dumps(measures, allow_nan=False)
-    assert set(json.loads(text)) >= {"mse", "active_units", "elbo", "factors", "mig", "dci", "sap"}
+    assert set(json.loads(text)) >= {
+        "mse",
+        "swap_mse",
+        "active_units",
+        "elbo",
+        "factors",
+        "mig",
+        "dci",
+        "sap",
+    }
     assert tuple(measures["factors"]) == ("azimuth", "light")
     for values in measures["factors"].values():
         assert tuple(values) == FACTOR_MEASURES

@@ -219,7 +219,8 @@ def test_ensure_makes_once_and_refuses_another_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("minibatches", "message"),
     [
-        ({"train": {"pose": 1}, "test": {}}, "expected counts"),
+        ({"train": {"posture": 1}, "test": {}}, "expected counts"),
+        ({"train": {"light+azimuth": 1}, "test": {}}, "expected counts"),
         ({"train": {"light": -1}, "test": {}}, "expected counts"),
         ({"train": {}, "test": {"light": 0}}, "1 or more minibatches"),
     ],

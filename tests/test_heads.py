@@ -140,17 +140,19 @@ def test_tones_are_reflectances() -> None:
 
 @pytest.mark.parametrize("shadows", [False, True], ids=["plain", "shadows"])
 @pytest.mark.parametrize("side", [64, 100])
-def test_embree_agrees(side: int, shadows: bool) -> None:
+@pytest.mark.parametrize("scene", ["faces", "people"])
+def test_embree_agrees(scene: str, side: int, shadows: bool) -> None:
     pytest.importorskip("embreex")
     g = torch.Generator().manual_seed(side)
+    ours, theirs = (
+        load_scene(scene, renderer=name, shadows=shadows) for name in ("torch", "embree")
+    )
     factors = {
-        name: (2 * torch.rand(8, generator=g) - 1) * r.high for name, r in Heads.factors.items()
+        name: r.low + torch.rand(8, generator=g) * (r.high - r.low)
+        for name, r in ours.factors.items()
     }
     people = torch.arange(8)
-    ours, theirs = (
-        load_scene("faces", renderer=name, shadows=shadows).render(people, factors, side=side)
-        for name in ("torch", "embree")
-    )
+    ours, theirs = (each.render(people, factors, side=side) for each in (ours, theirs))
     difference = (ours.float() - theirs.float()).abs() / 255
     assert difference.mean() <= (0.003 if shadows else 0.0001)
 

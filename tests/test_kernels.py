@@ -20,6 +20,9 @@ HERE = Path(__file__).parent
 NAMES = ["unpool", "unpool_grey", "unpool_cropped", "pool", "pool_odd", "first", "normal"]
 NAMES += ["normal_prior", "bernoulli", "clamp_mean", "clamp_first", "clamp_mean_mixed"]
 NAMES += ["clamp_first_mixed", "draw", "nearest", "nearest_culled", "nearest_one"]
+NAMES += [
+    f"residual_{kind}{size}" for kind in ("encoder", "decoder") for size in ("", "_even", "_padded")
+]
 NAMES += [f"step_{elbo}_{clamp}" for elbo in ("trace", "mean_field") for clamp in ("mean", "first")]
 NAMES += ["step_trace_exchange", "step_trace_none"]
 
@@ -50,7 +53,7 @@ def test_a_kernel_has_the_plain_paths_values_and_gradients(name: str, errors) ->
     assert errors[name] < 5e-6
 
 
-@pytest.mark.parametrize("scene", ["heads", "chairs", "dark"])
+@pytest.mark.parametrize("scene", ["heads", "chairs", "dark", "people"])
 def test_kernels_shade_to_a_grey_level(scene: str, errors) -> None:
     # The rest: samples on a shadow's edge, where the last bit decides.
     assert errors[f"picture_{scene}"] < 1e-3

@@ -59,7 +59,7 @@ def test_the_wheel_fits_fifty_steps_on_real_heads(site: Path, tmp_path: Path) ->
         return run(*words, cwd=tmp_path, PYTHONPATH=str(site))
 
     sizes = ["--side", "32", "--minibatches", "2", "--intrinsic", "4", "--test", "2"]
-    command("data", "make", "faces", "heads", *sizes)
+    command("data", "make", "faces", "--plain", "heads", *sizes)
     command(
         *("fit", "--data", "heads", "--side", "32", "--steps", "50", "--out", "run"),
         *("--encoder-maps", "8,8", "--decoder-maps", "8,8,1", "--decoder-kernels", "5,7"),

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import fake_scene
 import numpy as np
@@ -15,6 +16,7 @@ from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import standard_types
 
 N, SIDE = 6, 8
 
@@ -170,6 +172,49 @@ def test_pairs_differ_in_one_factor_only(faces, factor):
     for name, values in faces.factors.items():
         assert ((values[a] - values[b]).abs() > 1e-3).all() == (name == factor)
         assert name == factor or (values[a] == values[b]).all()
+
+
+@pytest.fixture(scope="module")
+def posed(tmp_path_factory):
+    scene = fake_scene.FakeScene()
+    recipe = Recipe("fake", counts(standard_types(scene.factors), train=1, intrinsic=1, test=12))
+    recipe = replace(recipe, side=8, size=4)
+    folder = tmp_path_factory.mktemp("posed") / "set"
+    return evaluation_set(make(folder, recipe, fake_scene.load, workers=1, quiet=True))
+
+
+def test_pairs_of_several_factors_differ_in_the_most_that_ten_people_do(posed, faces):
+    names = tuple(posed.factors)
+    a, b = posed.pairs(*names)
+    assert len(a) == 12 * 4 * 3  # those of the pose minibatches, and no others
+    assert torch.equal(posed.identity[a], posed.identity[b])
+    for values in posed.factors.values():
+        assert ((values[a] - values[b]).abs() > 1e-3).all()
+    # Without pose minibatches nobody differs in two factors, so all who differ in one are there.
+    a, b = faces.pairs(*names, cap=10_000)
+    assert len(a) == 3 * 2 * 20 * 19
+    number = sum(((v[a] - v[b]).abs() > 1e-3).int() for v in faces.factors.values())
+    assert (number == 1).all()
+
+
+def test_few_pairs_that_differ_in_everything_do_not_stand_for_a_set():
+    factors = {"azimuth": torch.arange(40.0), "light": torch.zeros(40)}
+    factors["light"][1] = 5.0  # one of twenty people differs in both
+    images = torch.zeros(40, 4, 4, dtype=torch.uint8)
+    given_ = EvaluationSet(images, factors, torch.arange(20).repeat_interleave(2), {})
+    assert len(given_.pairs("azimuth", "light")[0]) == 40
+    alone = EvaluationSet(
+        images[:2], {n: v[:2] for n, v in factors.items()}, torch.zeros(2).long(), {}
+    )
+    assert len(alone.pairs("azimuth", "light")[0]) == 2
+
+
+def test_pairs_without_factors_are_those_of_one_identity():
+    who = torch.tensor([4, 4, 4, 9])
+    a, b = EvaluationSet(torch.zeros(4, 4, 4, dtype=torch.uint8), {}, who, {}).pairs()
+    assert sorted(zip(a.tolist(), b.tolist(), strict=True)) == [
+        (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1),
+    ]  # fmt: skip
 
 
 def test_a_capped_sample_of_pairs_depends_on_its_seed_alone(faces):

@@ -16,6 +16,7 @@ from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes.heads import Heads
+from pyro_dcign.scenes.people import People
 
 TYPES = (*Heads.factors, "intrinsic")
 RECIPE = Recipe("faces", counts(TYPES, train=2, intrinsic=5, test=1), side=16, size=4)
@@ -102,7 +103,7 @@ def test_a_stored_set_is_not_taken_for_a_plan_of_it(both) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("scene", "bfm", "scene is one of faces, chairs"),
+        ("scene", "bfm", "scene is one of faces, people, chairs"),
         ("plan", "../x", "plan is drawn or census"),
         ("seed", -1, "whole numbers"),
         ("seed", None, "whole numbers"),
@@ -125,13 +126,26 @@ def test_a_plan_that_is_not_in_order_is_refused_in_one_line(
 
 def test_a_scene_that_needs_a_file_cannot_be_planned(tmp_path) -> None:
     recipe = dataclasses.replace(PLAN, scene="ict")
-    with pytest.raises(InputError, match="expected a plan of faces or chairs, found ict"):
+    with pytest.raises(InputError, match="expected a plan of faces or people or chairs, found ict"):
         ensure(tmp_path / "set", recipe, scene_loader("faces"))
     assert not (tmp_path / "set").exists()
 
 
+def test_people_are_planned_with_their_framing(tmp_path) -> None:
+    types = (*People.factors, "intrinsic")
+    recipe = Recipe("people", counts(types, train=1, intrinsic=1, test=1), side=12, size=4,
+                    stored=False)  # fmt: skip
+    ensure(tmp_path / "plan", recipe, scene_loader("people"))
+    plan = Store.open(tmp_path / "plan")
+    assert plan.types == types
+    for varying, block in plan.load("train").items():
+        changing = (block.factors != block.factors[:, :1]).flatten(0, 1).any(0)
+        assert changing.tolist() == [name == varying for name in People.factors]
+        assert block.pixels.float().std() > 10
+
+
 def test_data_make_plan_only_and_a_fit_on_it(tmp_path, capsys) -> None:
-    sizes = "--side 16 --minibatches 2 --test 1 --plan-only"
+    sizes = "--plain --side 16 --minibatches 2 --test 1 --plan-only"
     with pytest.raises(SystemExit) as caught:
         main(["data", "make", "faces", str(tmp_path / "set"), *sizes.split()])
     assert not caught.value.code

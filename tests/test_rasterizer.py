@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyro_dcign.scenes.rasterizer import interpolate, nearest, resolve
-from pyro_dcign.scenes.render import Meshes, Surface, View, draw, lamp, rotation
+from pyro_dcign.scenes.render import Lamps, Meshes, Surface, View, draw, lamp, rotation
 from pyro_dcign.scenes.shadow import ShadowMap
 
 
@@ -128,6 +128,24 @@ def test_a_shadow_falls_where_the_lamp_throws_it() -> None:
     assert lit[(x + 0.5).abs() > 0.23].eq(1).all()
 
 
+def test_what_a_shadow_map_does_not_hold_is_lit() -> None:
+    mesh = plane_and_blocker()
+    toward = torch.tensor([[0.0, 0.0, 1.0]])
+    # A third plate over one corner throws a shadow, but lies outside a map of the small one.
+    corner = mesh.vertices[:, 4:] + torch.tensor([[0.7], [0.7], [0.0]])[:, :, None]
+    vertices = torch.cat((mesh.vertices[:, 4:], mesh.vertices[:, :4], corner), 1)
+    triangles = torch.tensor([[0, 1, 2], [0, 2, 3], [8, 9, 10], [8, 10, 11]])
+    point = torch.tensor([[0.1, 0.7], [0.1, 0.7], [0.01, 0.01]])
+    whole, held = (
+        ShadowMap(vertices, triangles, toward, side=64, held=held)
+        .lit(point, torch.zeros(2, dtype=torch.int64), bias=0.003)
+        .tolist()
+        for held in (None, 4)
+    )
+    assert whole == [0, 0]
+    assert held == pytest.approx([0, 1], abs=1e-5)
+
+
 def test_light_on_a_plate_is_lamberts() -> None:
     mesh = plane_and_blocker()
     light = lamp(torch.tensor([40.0]))
@@ -142,6 +160,30 @@ def test_light_on_a_plate_is_lamberts() -> None:
     def grey(surface: Surface) -> Tensor:
         return torch.full((len(surface.mesh),), 0.5)
 
-    value = draw(mesh, view, grey, ambient=0.2, shadows=False)[0, 1, 1]
+    value = draw(mesh, view, grey, lamps=Lamps(0.2), shadows=False)[0, 1, 1]
     radiance = 0.5 * (0.2 + 0.8 * float(light[0, 2]))
     assert int(value) == pytest.approx(255 * radiance ** (1 / 2.2), abs=1)
+
+
+def test_a_second_lamp_adds_its_share_and_a_ground_shows_where_nothing_is() -> None:
+    mesh = plane_and_blocker()
+    light = lamp(torch.tensor([40.0, 40.0]))
+    view = View(
+        mesh=torch.tensor([0, 0]),
+        rotation=rotation(torch.zeros(2), torch.zeros(2)),
+        lamp=light,
+        distance=12.0,
+        side=16,
+    )
+
+    def grey(surface: Surface) -> Tensor:
+        return torch.full((len(surface.mesh),), 0.5)
+
+    fill = torch.tensor([[0.0, 0.0, 0.3], [0.4, 0.0, -0.3]])  # the second is behind the plate
+    ground = torch.linspace(0, 1, 2 * 8 * 8).view(2, 8, 8)
+    lamps = Lamps(torch.tensor([0.2, 0.4]), fill)
+    value = draw(mesh, view, grey, lamps=lamps, ground=ground, shadows=False)
+    for k, (ambient, more) in enumerate(((0.2, 0.3), (0.4, 0.0))):
+        radiance = 0.5 * (ambient + (1 - ambient) * float(light[0, 2]) + more)
+        assert int(value[k, 3, 3]) == pytest.approx(255 * radiance ** (1 / 2.2), abs=1)
+        assert int(value[k, 0, 3]) == pytest.approx(255 * ground[k, 0, 3] ** (1 / 2.2), abs=1)

@@ -13,6 +13,7 @@ from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.readers.forming import Labels, form
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
+from pyro_dcign.varying import standard_types
 
 SMALL = {"size": 4, "minibatches": 6, "test": 2, "test_fraction": 0.25, "quiet": True}
 
@@ -47,7 +48,7 @@ def test_an_import_shows_each_image_with_its_own_labels(kind, written, tmp_path)
     path, factors = written(kind)
     store = bring(kind, path, tmp_path / "out", **SMALL)
     assert check(store).problems == []
-    assert store.types == (*factors, "intrinsic")
+    assert store.types == standard_types(factors)
     for split in ("train", "test"):
         assert min(store.counts(split).values()) > 0
         for minibatch in store.minibatches(split):
@@ -108,7 +109,7 @@ def test_no_value_comes_twice_before_each_has_come_once(written, tmp_path):
     path, _ = written("smallnorb")
     store = bring("smallnorb", path, tmp_path / "out", **{**SMALL, "size": 7})
     for minibatch in store.minibatches("train"):
-        if minibatch.varying != "intrinsic":
+        if minibatch.varying in minibatch.factors:
             values, counts = minibatch.factors[minibatch.varying].unique(return_counts=True)
             assert len(values) == {"azimuth": 3, "elevation": 2, "light": 2}[minibatch.varying]
             assert counts.max() - counts.min() <= 1

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.training.schedule import Schedule, paper_ratio, parse_ratio
+from pyro_dcign.varying import known_type
 
 FACES = {"azimuth": 30, "elevation": 20, "light": 10, "intrinsic": 40}
 CODE = GraphicsCode({"azimuth": 1, "elevation": 1, "light": 1}, intrinsic=5)
@@ -70,7 +71,7 @@ def test_a_state_of_other_data_is_refused():
 @pytest.mark.parametrize(
     ("ratio", "message"),
     [
-        ({"pose": 1.0}, "name those only"),
+        ({"pose": 1.0}, "data make faces OUT --types pose=250"),
         ({"light": -1.0}, "0 or more"),
         ({"light": float("nan")}, "0 or more"),
         ({"light": 0.0}, "positive share"),
@@ -88,6 +89,64 @@ def test_an_impossible_ratio_is_refused(ratio, message):
 )
 def test_a_ratio_is_read_from_text(text, shares):
     assert parse_ratio(text, CODE) == dict(zip(CODE.factors, shares, strict=True))
+
+
+def test_types_of_a_named_ratio_come_as_often_as_it_says():
+    """Chi-square over the types: one false alarm in 10⁶ runs of other seeds."""
+    ratio = parse_ratio("azimuth=1,elevation=1,light=2,pose=5", CODE)
+    drawn = Schedule({**FACES, "pose": 7}, ratio, seed=5).draw(90_000)
+    observed = [sum(varying == name for varying, _ in drawn) for name in ratio]
+    assert list(ratio) == ["azimuth", "elevation", "light", "pose"]
+    assert chisquare(observed, [10_000, 10_000, 20_000, 50_000]).pvalue > 1e-6
+    assert {index for varying, index in drawn if varying == "pose"} == set(range(7))
+
+
+def test_a_ratio_of_types_that_are_not_there_says_how_to_make_them():
+    with pytest.raises(InputError, match=r"--types elevation\+light=250") as caught:
+        Schedule(FACES, parse_ratio("light+elevation=1", CODE))
+    assert "azimuth, elevation, light, intrinsic" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_short_ratio_draws_no_pose_and_the_same_minibatches_as_without_any():
+    short = parse_ratio("1:10", CODE)
+    assert Schedule({**FACES, "pose": 9}, short, 3).draw(99) == Schedule(FACES, short, 3).draw(99)
+
+
+def test_each_stands_for_the_extrinsic_factors_that_are_not_named():
+    assert parse_ratio("pose=5,each=1,light=3,intrinsic=2", CODE) == {
+        "azimuth": 1, "elevation": 1, "light": 3, "pose": 5, "intrinsic": 2,
+    }  # fmt: skip
+    # of one extrinsic factor, the whole pose is this factor
+    chairs = GraphicsCode({"azimuth": 1}, intrinsic=5)
+    assert parse_ratio("each=1,pose=5", chairs) == {"azimuth": 6.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("posture=1", "azimuth, elevation, light, pose, intrinsic"),
+        ("pose=x", "numbers of 0 or more"),
+        ("pose=-1", "numbers of 0 or more"),
+        ("pose=nan,light=1", "numbers of 0 or more"),
+        ("pose=1,pose=2", "each type once"),
+        ("pose=0,light=0", "positive share"),
+        ("pose=1,,light=1", "numbers of 0 or more"),
+    ],
+)
+def test_a_malformed_named_ratio_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_ratio(text, CODE)
+
+
+@given(st.text(st.sampled_from("123:,=+.poselight "), max_size=16))
+def test_any_text_of_its_letters_is_a_ratio_or_refused(text):
+    try:
+        ratio = parse_ratio(text, CODE)
+    except InputError:
+        return
+    assert sum(ratio.values()) > 0
+    assert all(known_type(name, CODE.extrinsic) == name for name in ratio)
 
 
 @given(st.text(max_size=12))

@@ -197,7 +197,7 @@ DAMAGE = {
     "no test split": (lambda f: change(f, shards={"train": []}), "train and test"),
     "path traversal": (lambda f: change_shard(f, file="../x.safetensors"), "file to look like"),
     "absolute path": (lambda f: change_shard(f, file="/x.safetensors"), "file to look like"),
-    "no such type": (lambda f: change_shard(f, varying="pose"), "varying to be one of"),
+    "no such type": (lambda f: change_shard(f, varying="posture"), "varying to be one of"),
     "type of another": (lambda f: change_shard(f, minibatches=7), "pixels as U8"),
     "no minibatches": (lambda f: change_shard(f, minibatches=0), "minibatches to be"),
     "shard gone": (lambda f: (f / "train-azimuth-00000.safetensors").unlink(), "found none"),

@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "config",
     "files",
+    "varying",
     "code",
     "images",
     "machine",

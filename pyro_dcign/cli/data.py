@@ -31,7 +31,7 @@ def data() -> None:
 @click.option(
     "--minibatches",
     type=int,
-    help="Minibatches of each extrinsic type to train on [default: 250; paper: 3000].",
+    help="Minibatches to train on of each extrinsic type, and of pose [default: 250; paper: 3000].",
 )
 @click.option(
     "--intrinsic",
@@ -44,9 +44,20 @@ def data() -> None:
     help="Minibatches of each type to test on [default: 25; paper: 350].",
 )
 @click.option(
+    "--types",
+    default="",
+    metavar="TYPE=N,…",
+    help="Another number to train on for some types, as pose=500,azimuth+light=100.",
+)
+@click.option(
     "--chairs",
     type=int,
     help="Chairs to show, in all their 62 views unless --minibatches is given [default: 1357].",
+)
+@click.option(
+    "--plain",
+    is_flag=True,
+    help="Faces as the paper has them: heads alone before a black ground, in one framing.",
 )
 @click.option("--bfm", type=FOLDER, help="Faces of this Basel Face Model, .mat or .h5.")
 @click.option("--ict", type=FOLDER, help="Faces of ICT-FaceKit in this folder.")
@@ -72,7 +83,9 @@ def make(
     minibatches: int | None,
     intrinsic: int | None,
     test: int | None,
+    types: str,
     chairs: int | None,
+    plain: bool,
     bfm: Path | None,
     ict: Path | None,
     plan_only: bool,
@@ -82,11 +95,15 @@ def make(
 ) -> None:
     """Render the typed minibatches of SCENE into the new folder OUT.
 
+    Faces are people with hair, clothes and glasses, in many lights and framings and before many
+    grounds; with --plain, heads alone. Faces of --bfm and --ict are plain. A type is the set of
+    factors that vary in a minibatch: each factor alone, or pose, in which all but the identity do.
     The seed alone decides what is shown. Interrupted work goes on where it stopped. Chairs come as
     the paper's set, 1,357 of them at 31 azimuths and two elevations; --minibatches draws from it.
     """
-    from pyro_dcign.datasets import Recipe, all_chairs, counts, ensure, scene_loader
+    from pyro_dcign.datasets import Recipe, all_chairs, counts, ensure, scene_loader, with_types
     from pyro_dcign.scenes import CHAIRS
+    from pyro_dcign.varying import standard_types
 
     for option, value, least in (
         ("--side", side, 8),
@@ -103,20 +120,25 @@ def make(
     models = {name: path for name, path in (("bfm", bfm), ("ict", ict)) if path is not None}
     if len(models) > 1 or (models and scene != "faces"):
         raise InputError("expected one of --bfm and --ict, with the scene faces; leave one out")
+    if plain and scene != "faces":
+        raise InputError("expected --plain with the scene faces only; leave it out")
+    named = "people" if scene == "faces" and not plain else scene
     device = _device(device)
-    load = scene_loader(scene, device)
-    for name, path in models.items():
-        load = scene_loader(name, device, path=path)
+    load = scene_loader(named, device)
+    for named, path in models.items():
+        load = scene_loader(named, device, path=path)
     example = load()
     model = getattr(example, "digest", "")
-    drawn = (minibatches, intrinsic, test) != (None, None, None)
+    drawn = bool(types) or (minibatches, intrinsic, test) != (None, None, None)
     train = 250 if minibatches is None else minibatches
+    test = 25 if test is None else test
     number = counts(
-        (*example.factors, "intrinsic"),
+        standard_types(example.factors),
         train=train,
         intrinsic=3 * train if intrinsic is None else intrinsic,
-        test=25 if test is None else test,
+        test=test,
     )
+    number = with_types(number, types, tuple(example.factors), test=test)
     if scene == "chairs":
         sizes: dict[str, int] = {} if side is None else {"side": side}
         recipe = all_chairs(chairs=CHAIRS if chairs is None else chairs, seed=seed, **sizes)
@@ -124,7 +146,7 @@ def make(
             recipe = replace(recipe, minibatches=number, plan="drawn")
     else:
         side = 64 if side is None else side
-        recipe = Recipe(next(iter(models), scene), number, side=side, seed=seed, model=model)
+        recipe = Recipe(named, number, side=side, seed=seed, model=model)
     recipe = replace(recipe, stored=not plan_only)
     store = ensure(out, recipe, load, workers=workers, device=device)
     click.echo(_described(store))
@@ -141,10 +163,16 @@ def make(
     "--minibatches",
     default=3000,
     show_default=True,
-    help="Most minibatches of each extrinsic type to train on.",
+    help="Most minibatches to train on of each extrinsic type, and of pose.",
 )
 @click.option("--intrinsic", type=int, help="Most of the intrinsic type [default: as many].")
 @click.option("--test", default=350, show_default=True, help="Most of each type to test on.")
+@click.option(
+    "--types",
+    default="",
+    metavar="TYPE=N,…",
+    help="Another number to train on for some types, as pose=500,azimuth+light=100.",
+)
 @click.option(
     "--test-fraction",
     default=0.1,
@@ -169,6 +197,7 @@ def import_(
     minibatches: int,
     intrinsic: int | None,
     test: int,
+    types: str,
     test_fraction: float,
     tolerance: float,
     seed: int,
@@ -202,6 +231,7 @@ def import_(
         minibatches=minibatches,
         intrinsic=intrinsic,
         test=test,
+        types=types,
         test_fraction=test_fraction,
         tolerance=tolerance,
         seed=seed,
@@ -240,8 +270,9 @@ def show(
 def check(folder: Path, as_json: bool) -> None:
     """Read every byte of the data in FOLDER and test what they promise.
 
-    Only one factor varies in each minibatch, values lie in their ranges, no identity is in both
-    splits, no image is blank, no file has changed. Exit status 2 if anything is wrong.
+    In each minibatch nothing varies but the factors of its type, values lie in their ranges, no
+    identity is in both splits, no image is blank, no file has changed. Exit status 2 if anything is
+    wrong.
     """
     from pyro_dcign.datasets import Store
     from pyro_dcign.datasets import check as check_store

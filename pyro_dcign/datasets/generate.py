@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import FILE, SPLITS, Manifest
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.plans.plan import Plans, render
@@ -32,6 +31,7 @@ from pyro_dcign.datasets.write import Writer, check_vacant
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import write_whole
 from pyro_dcign.scenes import Scene, load_scene
+from pyro_dcign.varying import in_order, standard_types
 
 
 def make(
@@ -66,7 +66,7 @@ def make(
     scene = load()
     planner = plans(scene, recipe)
     step = CHUNK.get(recipe.device, CHUNK["cuda"])
-    check_counts(recipe, planner.types)
+    check_counts(recipe, planner.factors)
     if not recipe.stored:
         return _write_plan(folder, recipe, scene)
     check_space(folder, recipe)
@@ -78,7 +78,7 @@ def make(
         recipe=recipe.as_dict(),
         resume=True,
     ) as writer:
-        todo, ready = _todo(recipe, planner.types, writer)
+        todo, ready = _todo(recipe, writer)
         chunks = [
             (split, varying, tuple(range(start, min(start + step, shard.stop))))
             for split, varying, _, shard in todo
@@ -146,6 +146,7 @@ def ensure_faces(
     intrinsic: int = SMALL_INTRINSIC,
     test: int = SMALL_TEST,
     seed: int = 0,
+    plain: bool = True,
     stored: bool = True,
     workers: int | None = None,
     device: str = "cpu",
@@ -156,10 +157,11 @@ def ensure_faces(
     Args:
         folder: The store, or where it is to appear.
         side: Height and width of the images, in pixels.
-        train: Minibatches of each extrinsic type to train on.
+        train: Minibatches of each type but the intrinsic one to train on.
         intrinsic: Minibatches of the intrinsic type to train on.
         test: Minibatches of each type to test on.
         seed: Of every draw.
+        plain: Heads before a black ground, or people before many, in many framings.
         stored: Whether images go to the disk; else they are rendered where they are used.
         workers: Processes; by default one for each core.
         device: Where to render.
@@ -168,10 +170,11 @@ def ensure_faces(
     Raises:
         InputError: The folder holds another set.
     """
-    load = scene_loader("faces", device)
-    types = (*load().factors, INTRINSIC)
+    scene = "faces" if plain else "people"
+    load = scene_loader(scene, device)
+    types = standard_types(load().factors)
     number = counts(types, train=train, intrinsic=intrinsic, test=test)
-    recipe = Recipe("faces", number, side=side, seed=seed, stored=stored)
+    recipe = Recipe(scene, number, side=side, seed=seed, stored=stored)
     return ensure(folder, recipe, load, workers=workers, device=device, quiet=quiet)
 
 
@@ -201,13 +204,13 @@ def _write_plan(folder: Path, recipe: Recipe, scene: Scene) -> Store:
 _Todo = tuple[str, str, int, range]
 
 
-def _todo(recipe: Recipe, types: tuple[str, ...], writer: Writer) -> tuple[list[_Todo], int]:
+def _todo(recipe: Recipe, writer: Writer) -> tuple[list[_Todo], int]:
     """Shards to render, and how many minibatches lie in shards that are finished already."""
     todo, ready = [], 0
     length = shard_length(recipe.side, recipe.size)
     for split in SPLITS:
-        for varying in types:
-            whole = range(recipe.minibatches[split].get(varying, 0))
+        for varying in in_order(recipe.minibatches[split], writer.factors):
+            whole = range(recipe.minibatches[split][varying])
             for number, start in enumerate(range(0, len(whole), length)):
                 part = whole[start : start + length]
                 if writer.finished(split, varying, number, len(part)):

@@ -1,6 +1,6 @@
 """Labelled images in their plain form: what evaluation runs on, from a FILE.npz or a store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -27,6 +27,9 @@ from pyro_dcign.images import Pixels, resized
 
 TOLERANCE = 1e-3
 """Factors that differ by no more count as equal."""
+
+IDENTITIES = 10
+"""Identities that pairs of a kind are to show before they stand for a set."""
 
 LIMIT = 40_000
 """Most images of a split that are read at once, unless asked otherwise."""
@@ -60,14 +63,17 @@ class EvaluationSet:
         return replace(self, pixels=resized(self.pixels, side))
 
     def pairs(
-        self, factor: str, *, cap: int = 2000, seed: int = 0
+        self, *factors: str, cap: int = 2000, seed: int = 0
     ) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
-        """Pairs of images of one identity that differ in one factor only.
+        """Pairs of images of one identity that differ in these factors only.
 
-        Each pair comes in both orders. All other factors agree within 1e-3.
+        Each pair comes in both orders. All other factors agree within 1e-3. Of several factors
+        those pairs are taken that differ in the most of them, if they show ten identities (or
+        everyone who has pairs); else those that differ in one less or more, and so on.
 
         Args:
-            factor: Name of the factor that differs, by more than 1e-3.
+            factors: Names of the factors that differ, by more than 1e-3; without any, all pairs of
+                an identity whose factors agree.
             cap: Most pairs; of more, a seeded sample.
             seed: Of the sample.
 
@@ -77,12 +83,13 @@ class EvaluationSet:
         Raises:
             InputError: A factor that the set does not have.
         """
-        if factor not in self.factors:
-            raise InputError(
-                f"expected one of the factors {', '.join(self.factors)}, found {factor}; "
-                f"use a set that has it"
-            )
-        group = self._groups(factor)
+        for name in factors:
+            if name not in self.factors:
+                raise InputError(
+                    f"expected one of the factors {', '.join(self.factors)}, found {name}; "
+                    f"use a set that has it"
+                )
+        group = self._groups(factors)
         order = np.argsort(group, kind="stable")
         size = np.bincount(group)
         start = np.cumsum(size) - size
@@ -98,19 +105,33 @@ class EvaluationSet:
         first, second = np.divmod(rest, np.maximum(size[where] - 1, 1))
         second = second + (second >= first)  # the second is any but the first
         a, b = order[start[where] + first], order[start[where] + second]
-        values = self.factors[factor].double().numpy()
-        differ = np.abs(values[a] - values[b]) > TOLERANCE
+        differ = self._most_different(a, b, factors)
         a, b = a[differ], b[differ]
         if len(a) > cap:
             kept = np.sort(generator.choice(len(a), cap, replace=False))
             a, b = a[kept], b[kept]
         return torch.from_numpy(a), torch.from_numpy(b)
 
-    def _groups(self, factor: str) -> NDArray[np.int64]:
-        """Numbers of the groups of images that share the identity and all factors but one."""
+    def _most_different(
+        self, a: NDArray[np.int64], b: NDArray[np.int64], factors: Collection[str]
+    ) -> NDArray[np.bool_]:
+        """Which pairs differ in as many of the factors as pairs of several identities do."""
+        columns = [self.factors[name].double().numpy() for name in factors]
+        number = np.zeros(len(a), np.int64)
+        for values in columns:
+            number += np.abs(values[a] - values[b]) > TOLERANCE
+        who = self.identity.numpy()[a]
+        enough = min(IDENTITIES, len(np.unique(who[number > 0])))
+        for least in range(len(columns), 1, -1):
+            if len(np.unique(who[number >= least])) >= enough:
+                return np.asarray(number >= least)
+        return np.asarray(number >= min(1, len(columns)))
+
+    def _groups(self, factors: Collection[str]) -> NDArray[np.int64]:
+        """Numbers of the groups of images that share the identity and all factors but these."""
         group = np.unique(self.identity.numpy(), return_inverse=True)[1].astype(np.int64)
         for name, column in self.factors.items():
-            if name == factor:
+            if name in factors:
                 continue
             values = column.double().numpy()
             order = np.lexsort((values, group))

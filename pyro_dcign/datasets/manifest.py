@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import content, parse_json
+from pyro_dcign.varying import in_order, known_type, standard_types
 
 FORMAT = "pyro-dcign store"
 VERSION = 1
@@ -22,6 +23,9 @@ MAX_SIDE = 1024
 MAX_SIZE = 4096
 MAX_FACTORS = 16
 
+MAX_TYPE = 160
+"""Longest name of a type of minibatches."""
+
 MAX_IMAGES = 2_000_000
 """Most images of a set that is read from someone's format; MPI3D has 1,036,800."""
 
@@ -30,7 +34,7 @@ MAX_VALUE = 1e9
 
 _MAX_BYTES = 8 * 2**20  # of 30,000 shards, a terabyte of images
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_SHARD = re.compile(r"[a-z][a-z0-9_-]{0,95}\.safetensors")
+_SHARD = re.compile(r"[a-z][a-z0-9_-]{0,199}\.safetensors")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -40,7 +44,7 @@ class Shard:
 
     Attributes:
         file: Name inside the store's folder, without any path.
-        varying: Name of the factor that changes in each of its minibatches.
+        varying: Type of its minibatches: the name of the set of factors that vary in each.
         minibatches: How many it holds.
         sha256: Digest of the file.
         bytes: Size of the file.
@@ -77,8 +81,9 @@ class Manifest:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Every minibatch type: the extrinsic factors in order, then "intrinsic"."""
-        return (*self.factors, INTRINSIC)
+        """Every factor alone, and the larger sets that there are minibatches of."""
+        there = {shard.varying for listed in self.shards.values() for shard in listed}
+        return in_order({*self.factors, INTRINSIC, *there}, self.factors)
 
     def to_json(self) -> str:
         """Text of the manifest: the same bytes for the same contents."""
@@ -136,6 +141,16 @@ def check_factor_names(names: tuple[str, ...]) -> None:
             )
 
 
+def is_type(varying: object, factors: Collection[str]) -> bool:
+    """Whether this is the one name of a set of factors, and short enough to name files."""
+    if not isinstance(varying, str) or len(varying) > MAX_TYPE:
+        return False
+    try:
+        return known_type(varying, factors) == varying
+    except InputError:
+        return False
+
+
 class _Reader:
     """Turns parsed JSON into a manifest; each refusal names the file and the entry."""
 
@@ -187,10 +202,11 @@ class _Reader:
             raise self.refuse("low at most high and a positive period", found)
         return FactorRange(low, high, tuple(self.number(v, "a value") for v in values), period)
 
-    def shard(self, found: object, types: tuple[str, ...]) -> Shard:
+    def shard(self, found: object, factors: Mapping[str, FactorRange]) -> Shard:
         varying = self.entry(found, "varying")
-        if varying not in types:
-            raise self.refuse(f"varying to be one of {', '.join(types)}", varying)
+        if not is_type(varying, factors):
+            named = ", ".join(standard_types(factors))
+            raise self.refuse(f"varying to be one of {named}, or factors joined by +", varying)
         return Shard(
             file=self.text(found, "file", _SHARD),
             varying=varying,
@@ -213,7 +229,6 @@ class _Reader:
         factors = {self.text(one, "name", _NAME): self.factor(one) for one in listed}
         if len(factors) != len(listed) or INTRINSIC in factors:
             raise self.refuse(f"different factor names, none {INTRINSIC!r}", list(factors))
-        types = (*factors, INTRINSIC)
         splits = self.entry(found, "shards")
         if not isinstance(splits, dict) or set(splits) != set(SPLITS):
             raise self.refuse("shards of the splits train and test", splits)
@@ -221,7 +236,7 @@ class _Reader:
         for split in SPLITS:
             if not isinstance(splits[split], list):
                 raise self.refuse(f"a list of the shards of {split}", splits[split])
-            shards[split] = tuple(self.shard(one, types) for one in splits[split])
+            shards[split] = tuple(self.shard(one, factors) for one in splits[split])
         files = [shard.file for split in SPLITS for shard in shards[split]]
         if len(set(files)) != len(files):
             raise self.refuse("each shard to be named once", files)

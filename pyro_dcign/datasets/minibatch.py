@@ -1,4 +1,4 @@
-"""Minibatches of scenes in which one factor varies and all others are held."""
+"""Minibatches of scenes in which some factors vary and all others are held."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ MINIBATCH = 20
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Images of scenes that differ in one factor only.
+    """Images of scenes that differ in some factors only.
 
     Attributes:
         pixels: 8-bit grey images.
-        varying: Name of the factor that changes over the minibatch.
+        varying: Type of the minibatch: the name of the set of factors that change over it, see
+            :func:`pyro_dcign.code.type_factors`.
         factors: True value of each extrinsic factor for each image; angles in degrees.
         identity: Who is shown; equal numbers are the same head or chair.
     """

@@ -10,6 +10,7 @@ from pyro_dcign.datasets.minibatch import Minibatch
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import whole
+from pyro_dcign.varying import type_factors
 
 _GAP, _LINE = 4, 14
 
@@ -17,10 +18,10 @@ _GAP, _LINE = 4, 14
 def contact_sheet(
     store: Store, *, rows: int = 2, columns: int = 12, split: str = "train"
 ) -> Image.Image:
-    """The first minibatches of each type, a row each, in the order of the factor that varies.
+    """The first minibatches of each type, a row each, in the order of the first factor that varies.
 
-    A row is headed by its type and the values that are held; under each image stands its value of
-    the factor that varies, or its identity.
+    A row is headed by its type and the values that are held; under each image stand its values of
+    what varies, the identity as a number.
 
     Args:
         store: What to show.
@@ -77,26 +78,35 @@ def save_picture(picture: Image.Image, path: Path | str) -> None:
 
 
 def _heading(minibatch: Minibatch, store: Store) -> str:
+    varies = type_factors(minibatch.varying, store.factors)
     held = [
         f"{name} {float(values[0]):.0f}"
         for name, values in minibatch.factors.items()
-        if name != minibatch.varying and store.manifest.labelled
+        if name not in varies and store.manifest.labelled
     ]
-    if minibatch.varying != INTRINSIC:
+    if INTRINSIC not in varies:
         held.append(f"identity {int(minibatch.identity[0])}")
-    return f"{minibatch.varying} varies" + (f"; {', '.join(held)}" if held else "")
+    verb = "vary" if "+" in minibatch.varying else "varies"
+    return f"{minibatch.varying.replace('+', ', ')} {verb}" + (f"; {', '.join(held)}" * bool(held))
 
 
 def _order(minibatch: Minibatch, columns: int) -> list[int]:
-    """Images to show: evenly spread over the values of the factor that varies."""
-    if minibatch.varying == INTRINSIC:
+    """Images to show: evenly spread over the values of the first extrinsic factor that varies."""
+    varies = type_factors(minibatch.varying, minibatch.factors)
+    first = next((name for name in minibatch.factors if name in varies), None)
+    if first is None:
         return list(range(columns))
-    order = minibatch.factors[minibatch.varying].argsort()
+    order = minibatch.factors[first].argsort()
     picked = torch.linspace(0, len(order) - 1, columns).round().long()
     return [int(image) for image in order[picked]]
 
 
 def _value(minibatch: Minibatch, image: int) -> str:
-    if minibatch.varying == INTRINSIC:
-        return f"{int(minibatch.identity[image])}"
-    return f"{float(minibatch.factors[minibatch.varying][image]):.4g}"
+    varies = type_factors(minibatch.varying, minibatch.factors)
+    shown = [
+        f"{float(values[image]):.{4 if len(varies) == 1 else 2}g}"
+        for name, values in minibatch.factors.items()
+        if name in varies
+    ]
+    who = [f"{int(minibatch.identity[image])}"] if INTRINSIC in varies else []
+    return " ".join(shown + who)

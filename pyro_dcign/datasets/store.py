@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pyro_dcign.code import FactorRange, GraphicsCode
+from pyro_dcign.code import INTRINSIC, FactorRange, GraphicsCode
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard, read_manifest
 from pyro_dcign.datasets.minibatch import Block, Minibatch
 from pyro_dcign.datasets.plans.rendering import Rendering, is_planned, renderings
 from pyro_dcign.datasets.shard import check_header
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import digest
+from pyro_dcign.varying import in_order
 
 
 @final
@@ -38,9 +39,11 @@ class Store:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.manifest: Manifest = read_manifest(self.folder)
+        self.types: tuple[str, ...] = self.manifest.types
+        """Minibatch types: each factor alone, and the larger sets that there are minibatches of."""
         # shards of a type, in order: minibatch i of the type lies in the shard that covers i
         self._shards: dict[tuple[str, str], list[Shard]] = {
-            (split, varying): [] for split in SPLITS for varying in self.manifest.types
+            (split, varying): [] for split in SPLITS for varying in self.types
         }
         for split in SPLITS:
             for shard in self.manifest.shards[split]:
@@ -55,7 +58,9 @@ class Store:
         self._sound: set[str] = set()
         self._handles: dict[str, Any] = {}
         if is_planned(self.manifest):
-            for kind, (shard, rendering) in renderings(self.manifest).items():
+            planned = renderings(self.manifest)
+            self.types = in_order([varying for _, varying in planned], self.factors)
+            for kind, (shard, rendering) in planned.items():
                 self._shards[kind] = [shard]
                 self._handles[shard.file] = rendering
 
@@ -68,11 +73,6 @@ class Store:
     def factors(self) -> Mapping[str, FactorRange]:
         """Range of each extrinsic factor, in the order of the graphics code."""
         return self.manifest.factors
-
-    @property
-    def types(self) -> tuple[str, ...]:
-        """Minibatch types: the extrinsic factors in order, then "intrinsic"."""
-        return self.manifest.types
 
     @property
     def side(self) -> int:
@@ -109,8 +109,9 @@ class Store:
         sizes = {name: other.get(name, 1) for name in self.factors}
         least = sum(sizes.values()) + 1
         if latents < least:
+            named = ", ".join((*self.factors, INTRINSIC))
             raise InputError(
-                f"expected {least} or more latents for the factors {', '.join(self.types)}, "
+                f"expected {least} or more latents for the factors {named}, "
                 f"found {latents}; raise the number of latents"
             )
         return GraphicsCode(sizes, intrinsic=latents - least + 1)
@@ -223,6 +224,14 @@ class Store:
             else:
                 place.copy_(handle.get_tensor("pixels"))
         return whole
+
+    def values(self, split: str) -> Float[Tensor, "minibatches images factors"]:
+        """True values of the extrinsic factors of a split's images, in the order of :meth:`pixels`.
+
+        What a set does not know is NaN.
+        """
+        parts = [self._open(shard).get_tensor("factors") for shard in self._all(split)]
+        return torch.cat([torch.empty(0, self.size, len(self.factors)), *parts])
 
     def identities(
         self, split: str, *, without: Collection[str] = ()

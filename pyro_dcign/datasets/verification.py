@@ -1,4 +1,4 @@
-"""Whether a store keeps its promises: one factor varies, ranges, identities, every byte."""
+"""Whether a store keeps its promises: what varies and what is held, ranges, identities, bytes."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from pyro_dcign.code import INTRINSIC, FactorRange
 from pyro_dcign.datasets.manifest import SPLITS
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.store import Store
+from pyro_dcign.varying import type_factors
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def check(store: Store) -> Report:
     """Read every byte of a store and compare it with what its manifest promises.
 
     In each minibatch the held factors are constant within the store's tolerance, and so is the
-    identity but for "intrinsic"; the factor that varies takes two values or more; factors are
+    identity where it is held; of what varies something takes two values or more; factors are
     finite and in their ranges; no image is blank and no minibatch shows one image only; no identity
     is in both splits; every shard has its digest (of one that lacks it nothing more is said).
     """
@@ -97,19 +98,19 @@ def _claims(store: Store, varying: str, block: Block) -> Iterator[tuple[str, Ten
     yield "the same image throughout", (flat == flat[:, :1]).all(-1).all(-1)
     if not store.manifest.labelled:
         return
+    varies = type_factors(varying, store.factors)
     people = block.identity.amax(-1) != block.identity.amin(-1)
-    if varying == INTRINSIC:
-        yield "only one identity", ~people
-    else:
+    moved = {INTRINSIC: people}
+    if INTRINSIC not in varies:
         yield "more than one identity", people
     for (name, limits), values in zip(store.factors.items(), block.factors.unbind(-1), strict=True):
         yield f"a {name} that is not finite", ~values.isfinite().all(-1)
         yield f"a {name} outside its range", _outside(limits, values).any(-1)
-        spread = values.amax(-1) - values.amin(-1)
-        if name == varying:
-            yield f"a {name} that does not vary", spread <= store.manifest.tolerance
-        else:
-            yield f"a {name} that is not held", spread > store.manifest.tolerance
+        moved[name] = values.amax(-1) - values.amin(-1) > store.manifest.tolerance
+        if name not in varies:
+            yield f"a {name} that is not held", moved[name]
+    still = ~torch.stack([moved[name] for name in varies]).any(0)
+    yield "only one identity" if varying == INTRINSIC else f"a {varying} that does not vary", still
 
 
 def _outside(limits: FactorRange, values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from pyro_dcign.code import INTRINSIC, FactorRange
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.manifest import (
     FILE,
     MAX_FACTORS,
@@ -23,12 +23,14 @@ from pyro_dcign.datasets.manifest import (
     Manifest,
     Shard,
     check_factor_names,
+    is_type,
 )
 from pyro_dcign.datasets.minibatch import Block, Minibatch
 from pyro_dcign.datasets.shard import check_header, shard_length, write_shard
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import digest, write_whole
+from pyro_dcign.varying import in_order, standard_types
 
 if importlib.util.find_spec("fcntl"):
     import fcntl
@@ -75,7 +77,6 @@ class Writer(AbstractContextManager["Writer"]):
     ) -> None:
         self.folder = Path(folder)
         self.side, self.size, self.factors = side, size, dict(factors)
-        self.types = (*self.factors, INTRINSIC)
         self.recipe, self.labelled, self.tolerance = dict(recipe), labelled, tolerance
         self.resume = resume
         check_factor_names(tuple(self.factors))
@@ -127,7 +128,16 @@ class Writer(AbstractContextManager["Writer"]):
                 os.close(self._lock)
 
     def add(self, split: str, minibatch: Minibatch) -> None:
-        """Append one minibatch to its type; full shards go to the disk."""
+        """Append one minibatch to its type; full shards go to the disk.
+
+        Raises:
+            InputError: A type that is no set of the store's factors.
+        """
+        if not is_type(minibatch.varying, self.factors):
+            raise InputError(
+                f"expected minibatches of {', '.join(standard_types(self.factors))}, or factors "
+                f"joined by +, found {minibatch.varying!r}; name their type so"
+            )
         columns = [minibatch.factors[name] for name in self.factors]
         factors = torch.stack(columns, -1) if columns else torch.empty(len(minibatch), 0)
         parts = (minibatch.pixels, factors, minibatch.identity)
@@ -167,7 +177,7 @@ class Writer(AbstractContextManager["Writer"]):
 
     def _place(self, split: str, varying: str, number: int, shard: Shard) -> None:
         assert split in SPLITS, split
-        assert varying in self.types, varying
+        assert is_type(varying, self.factors), varying
         self._shards.setdefault((split, varying), {})[number] = shard
 
     def _flush(self, split: str, varying: str) -> None:
@@ -186,8 +196,9 @@ class Writer(AbstractContextManager["Writer"]):
             self._flush(split, varying)
         if not self._shards:
             raise InputError("expected minibatches to write, found none; ask for one or more")
+        types = in_order([varying for _, varying in self._shards], self.factors)
         shards = {
-            split: tuple(s for varying in self.types for s in self._in_order(split, varying))
+            split: tuple(s for varying in types for s in self._in_order(split, varying))
             for split in SPLITS
         }
         manifest = Manifest(
@@ -244,8 +255,8 @@ def write_store(
 
 
 def shard_name(split: str, varying: str, number: int) -> str:
-    """File name of a type's shard."""
-    return f"{split}-{varying}-{number:05d}.safetensors"
+    """File name of a type's shard; what ``+`` joins in a type is joined by ``-`` in its file."""
+    return f"{split}-{varying.replace('+', '-')}-{number:05d}.safetensors"
 
 
 def partial_folder(folder: Path) -> Path:

@@ -55,6 +55,7 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
     "khat": ("k̂ extrinsic, median", 1.0, 2),
     "khat_joint": ("k̂ joint, median", 1.0, 2),
     "mse": ("mse, 1e-4", 1e4, 1),
+    "swap_mse": ("swapped, 1e-4", 1e4, 1),
     "spearman": ("spearman", 1.0, 3),
     "leakage": ("leakage, drawn", 1.0, 2),
     "rerender_ratio": ("edited / reconstr.", 1.0, 2),
@@ -208,7 +209,8 @@ def _recorded_ms(folder: Path) -> float | None:
 def _kept(path: Path) -> Row:
     """The row that an earlier comparison wrote."""
     try:
-        row = json.loads(content(path, 2**20, remedy="remove it"))
+        # Rows of before poses were swapped lack that measure.
+        row = {"swap_mse": None, **json.loads(content(path, 2**20, remedy="remove it"))}
         texts = [row["guide"], row["supervision"]]
         numbers = [row["seed"], row["steps"], *(row[name] for name in COLUMNS)]
         whole = all(isinstance(text, str) for text in texts)
@@ -241,6 +243,7 @@ def measured(
         "khat": float(np.median(pareto_k(block))),
         "khat_joint": float(np.median(pareto_k(joint))),
         "mse": found["mse"]["value"],
+        "swap_mse": (found["swap_mse"] or {}).get("value"),
         "spearman": _mean(v["spearman"] or v["circular_r2"] for v in factors),
         "leakage": _mean(v["leakage"] for v in factors),
         "rerender_ratio": _mean(v["rerender_ratio"] for v in factors),
@@ -269,7 +272,7 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
             "supervision": supervision,
             "steps": steps,
             "seeds": sorted(row["seed"] for row in members),
-            **{name: over_seeds([row[name] for row in members]) for name in COLUMNS},
+            **{name: over_seeds([row.get(name) for row in members]) for name in COLUMNS},
         }
         for (guide, supervision, steps), members in groups.items()
     ]

@@ -9,9 +9,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
+from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets import EvaluationSet
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Images, intensities
+from pyro_dcign.images import Images, intensities, shifted
 from pyro_dcign.measures import intervals
 from pyro_dcign.measures.calibration import Calibration
 from pyro_dcign.measures.disentanglement import columns, disentanglement
@@ -21,6 +22,8 @@ from pyro_dcign.runs import Codes, Run, decode, draw, encode
 IMAGES = 2500
 PAIRS = 400
 ACTIVE = 0.01
+MOVED = 0.08
+"""Most that pictures are shifted by for ``angle_error_moved``, of their side."""
 PENALTIES = np.logspace(-2, 4, 13)
 
 Measures = dict[str, Any]
@@ -37,8 +40,13 @@ def evaluate(
     the set cannot give (no pairs, no true values) is None.
 
     Returns:
-        ``mse``, ``elbo`` (nats an image), ``active_units``; for each extrinsic factor in
-        ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``leakage``,
+        ``mse``, ``swap_mse`` (the person of one picture under every extrinsic latent of another
+        picture of the same person, against that other picture; the pairs are those of
+        :meth:`EvaluationSet.pairs`), ``swap_pairs``, ``elbo`` (nats an image), ``active_units``;
+        for each extrinsic factor in
+        ``factors``: ``latents`` that carry it, ``spearman``, ``circular_r2``, ``angle_error`` (rms
+        error of the value that the calibrated curve reads, in the factor's unit),
+        ``angle_error_moved`` (the same of pictures shifted by up to 8 % of the frame), ``leakage``,
         ``leakage_means``, ``rerender_mse``, ``rerender_ratio``, ``no_edit_mse`` and ``pairs``; then
         the measures of :mod:`pyro_dcign.measures.disentanglement`, and ``images`` and
         ``identities``.
@@ -53,12 +61,14 @@ def evaluate(
     drawn, reconstruction, kl = draw(run, images.pixels, seed=seed)
     pictures = decode(run, codes)
     errors = _errors(pictures, images)
-    seen = _Seen(run, images, calibration, codes, drawn, pictures, errors, seed)
+    moved = encode(run, shifted(images.pixels, MOVED, seed=seed))
+    seen = _Seen(run, images, calibration, codes, drawn, moved, pictures, errors, seed)
     weights = seen.weights()
     known = {name: seen.truth(name) for name in run.factors if seen.knows(name)}
     periods = {name: limits.period for name, limits in run.factors.items() if limits.period}
     measures: Measures = {
         "mse": interval(intervals.mean(weights, errors)),
+        **_swapping(seen),
         "elbo": interval(intervals.mean(weights, -(reconstruction + kl).double().numpy())),
         "active_units": int((codes.var(0, correction=0) > ACTIVE).sum()),
         "factors": {name: dict.fromkeys(FACTOR_MEASURES) for name in run.factors},
@@ -78,6 +88,8 @@ FACTOR_MEASURES = (
     "latents",
     "spearman",
     "circular_r2",
+    "angle_error",
+    "angle_error_moved",
     "leakage",
     "leakage_means",
     "rerender_mse",
@@ -97,6 +109,7 @@ class _Seen:
     calibration: Calibration
     codes: Codes
     drawn: Codes
+    moved: Codes
     pictures: Images
     errors: Array
     seed: int
@@ -151,7 +164,11 @@ def _reading(seen: _Seen, factor: str) -> Measures:
     """Agreement of a factor's own latents with its true value."""
     curve = seen.calibration.curve(factor)
     own = seen.codes[:, list(curve.indices)].double().numpy()
-    found: Measures = {"latents": list(curve.indices)}
+    found: Measures = {
+        "latents": list(curve.indices),
+        "angle_error": _angle_error(seen, factor, seen.codes),
+        "angle_error_moved": _angle_error(seen, factor, seen.moved),
+    }
     if curve.period:
         splines = make_pipeline(SplineTransformer(n_knots=8), RidgeCV(PENALTIES))
         return found | {"circular_r2": seen.probe(splines, own, seen.targets(factor))}
@@ -160,11 +177,35 @@ def _reading(seen: _Seen, factor: str) -> Measures:
     return found | {"spearman": interval(ranks * (1 if ranks[0] >= 0 else -1))}
 
 
+def _angle_error(seen: _Seen, factor: str, codes: Codes) -> Interval | None:
+    """Root mean square error of the value that the curve reads; around a circle the short way."""
+    period = seen.calibration.curve(factor).period
+    off = seen.calibration.factor_values(factor, codes).double().numpy() - seen.truth(factor)
+    if period:
+        off = (off + period / 2) % period - period / 2
+    return interval(np.sqrt(intervals.mean(seen.weights(), off**2)))
+
+
 def _leakage(seen: _Seen, factor: str, codes: Codes) -> Interval | None:
     """R² of a ridge regression of a factor on all latents but its own."""
     others = codes[:, seen.calibration.others(factor, codes.shape[1])].double().numpy()
     ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     return seen.probe(ridge, others, seen.targets(factor))
+
+
+def _swapping(seen: _Seen) -> Measures:
+    """How near one picture's intrinsic code under another's whole pose comes to the other."""
+    code = seen.run.code
+    names = [name for name in code.extrinsic if name in seen.images.factors]
+    first, second = seen.images.pairs(*names, cap=PAIRS, seed=seen.seed)
+    if not code.extrinsic or not len(first):
+        return {"swap_mse": None, "swap_pairs": 0}
+    pose = code.active_latents(code.active(INTRINSIC)).logical_not()
+    swapped = decode(seen.run, torch.where(pose, seen.codes[second], seen.codes[first]))
+    targets = intensities(seen.images.pixels[second])
+    errors = (swapped - targets).square().mean((1, 2, 3)).double().numpy()
+    found = intervals.mean(seen.weights(first.numpy()), errors)
+    return {"swap_mse": interval(found), "swap_pairs": len(first)}
 
 
 def _editing(seen: _Seen, factor: str) -> Measures:

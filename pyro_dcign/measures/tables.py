@@ -18,6 +18,7 @@ def table(measures: Mapping[str, Any]) -> str:
         f"{measures['images']} images of {measures['identities']} identities never trained on; "
         "95 % intervals over identities",
         f"reconstruction error (mse, 1e-4)   {_cell(measures['mse'], 1e4)}",
+        f"swapped poses (mse, 1e-4)          {_cell(measures.get('swap_mse'), 1e4)}",
         f"ELBO of an image (nats)            {_cell(measures['elbo'], 1.0, 0)}",
         f"active latents                     {measures['active_units']}",
     ]

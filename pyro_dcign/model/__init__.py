@@ -9,14 +9,16 @@ from pyro_dcign.model.fused import Fused
 from pyro_dcign.model.generative import Model
 from pyro_dcign.model.guide import Guide, known_guides, load_guide
 from pyro_dcign.model.handlers import Handler, handler_of
+from pyro_dcign.model.labels import Labels, Wanted
 from pyro_dcign.model.nearest import NormalFit, nearest_normal
 from pyro_dcign.model.networks import Decoder, Encoder, UnpoolConv2d, linear_head
 from pyro_dcign.model.prior import Prior
+from pyro_dcign.model.residual import ResidualDecoder, ResidualEncoder
 from pyro_dcign.model.sites import Active
 
 __all__ = [
-    "Active", "Clamp", "Decoder", "Encoder", "Exchange", "Fused", "Guide", "Handler", "Losses",
-    "Model", "NormalFit", "Prior", "UnpoolConv2d", "handler_of", "known_guides", "linear_head",
-    "load_elbo", "load_guide", "nearest_normal", "sample_correlated",
-    "sample_diagonal", "unclamped_losses",
+    "Active", "Clamp", "Decoder", "Encoder", "Exchange", "Fused", "Guide", "Handler", "Labels",
+    "Losses", "Model", "NormalFit", "Prior", "ResidualDecoder", "ResidualEncoder", "UnpoolConv2d",
+    "Wanted", "handler_of", "known_guides", "linear_head", "load_elbo", "load_guide",
+    "nearest_normal", "sample_correlated", "sample_diagonal", "unclamped_losses",
 ]  # fmt: skip

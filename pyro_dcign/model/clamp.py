@@ -127,7 +127,7 @@ class Clamp(Messenger):
 
     Args:
         code: The graphics code whose sites are clamped; other sites pass.
-        active: Which factor varies, see :meth:`GraphicsCode.active`. A tensor, not control flow:
+        active: Which factors vary, see :meth:`GraphicsCode.active`. A tensor, not control flow:
             a captured step replays with another type. With a leading axis of groups, the images
             are that many minibatches in a row, each clamped to its own mean.
         strength: Factor of the mean pull.

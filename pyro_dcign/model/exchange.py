@@ -77,8 +77,8 @@ class _Donated(Around):
 class Exchange(Messenger):
     """A handler that decodes each image from its own active latents and another's inactive ones.
 
-    In a minibatch where only factor f varies, every image shows the same values of the other
-    factors, so for any permutation π q(z | group) = q(z_f | x_i) q(z_rest | x_π(i)) is a guide for
+    In a minibatch where only a set f of factors varies, every image shows the same values of the
+    others, so for any permutation π q(z | group) = q(z_f | x_i) q(z_rest | x_π(i)) is a guide for
     image i that looks at the whole group, and the loss with it is an evidence lower bound, which
     the mean pull's gradient is not. It trains the edit that a user makes: one image's intrinsic
     code under another's pose.
@@ -100,7 +100,7 @@ class Exchange(Messenger):
 
     Args:
         code: The graphics code whose sites are exchanged; other sites pass.
-        active: Which factor varies, as for :class:`~pyro_dcign.model.clamp.Clamp`.
+        active: Which factors vary, as for :class:`~pyro_dcign.model.clamp.Clamp`.
         agreement: Weight of the disagreement; 0 leaves it out.
     """
 

@@ -13,6 +13,7 @@ from pyro_dcign.model.diagonal import Standard
 from pyro_dcign.model.likelihoods import load_likelihood
 from pyro_dcign.model.networks import Decoder
 from pyro_dcign.model.prior import Prior
+from pyro_dcign.model.residual import ResidualDecoder
 
 
 class Model(nn.Module):
@@ -29,7 +30,12 @@ class Model(nn.Module):
     """
 
     def __init__(
-        self, decoder: Decoder, code: GraphicsCode, *, likelihood: str, pixel_scale: float = 0.1
+        self,
+        decoder: Decoder | ResidualDecoder,
+        code: GraphicsCode,
+        *,
+        likelihood: str,
+        pixel_scale: float = 0.1,
     ) -> None:
         super().__init__()
         self.decoder, self.code = decoder, code

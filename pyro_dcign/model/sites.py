@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_dcign.code import GraphicsCode
 
 Active = Bool[Tensor, "*groups factors"]
-"""Which factor varies in a minibatch, for one minibatch or several in a row."""
+"""Which factors vary in a minibatch, for one minibatch or several in a row."""
 
 
 def active_at(code: GraphicsCode, active: Active, site: str) -> Bool[Tensor, "groups 1"]:

@@ -16,7 +16,15 @@ from pyro_dcign.config import Config, completed, configure, settings_of
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import write_whole
 from pyro_dcign.machine import device_of
-from pyro_dcign.model import Decoder, Encoder, Model, known_guides, load_guide
+from pyro_dcign.model import (
+    Decoder,
+    Encoder,
+    Model,
+    ResidualDecoder,
+    ResidualEncoder,
+    known_guides,
+    load_guide,
+)
 
 CONFIG = "config.toml"
 MAX_PARAMETERS = 10**9
@@ -72,7 +80,14 @@ class Run:
         return self.folder / "figures"
 
 
-def _networks(config: Config, code: GraphicsCode) -> tuple[Encoder, Decoder]:
+def _networks(
+    config: Config, code: GraphicsCode
+) -> tuple[Encoder, Decoder] | tuple[ResidualEncoder, ResidualDecoder]:
+    if config.network == "residual":
+        return (
+            ResidualEncoder(config.side, config.encoder_maps, config.hidden),
+            ResidualDecoder(code.latents, config.side, config.decoder_maps, config.hidden),
+        )
     try:
         return (
             Encoder(config.side, config.encoder_maps, kernel=config.encoder_kernel),

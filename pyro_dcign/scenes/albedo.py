@@ -79,11 +79,19 @@ def skin(
         tones: From `complexion`.
         surface: Where.
     """
-    x, y, z, lips, lids, ear, eye = interpolate(fields, surface.corner, surface.weight)
+    place = interpolate(fields, surface.corner, surface.weight)
+    return face(place, tones.index_select(1, surface.mesh))
+
+
+def face(
+    place: Float32[Tensor, "7 hits"], tones: Float32[Tensor, "18 hits"]
+) -> Float32[Tensor, " hits"]:
+    """Albedo of a head at hits with these fields and tones (see `skin`)."""
+    x, y, z, lips, lids, ear, eye = place
     (
         tone, hair, cover, front, recede, peak, burn, stubble,
         brow_up, brow_half, arch, density, lip, iris, lash, phase, phase2, _,
-    ) = tones.index_select(1, surface.mesh)  # fmt: skip
+    ) = tones  # fmt: skip
     across = x.abs()
 
     mottle = torch.sin(17 * x + 11 * y + phase) * torch.sin(13 * y - 7 * z + phase2)

@@ -15,6 +15,7 @@ from pyro_dcign.scenes.blueprint import blueprint
 from pyro_dcign.scenes.rasterizer import interpolate
 from pyro_dcign.scenes.render import (
     SAMPLES,
+    Lamps,
     Meshes,
     Paint,
     Surface,
@@ -123,7 +124,7 @@ class Chairs:
 
         formula = partial(_albedo, finish, self.places, len(chairs))
         albedo = Paint(formula, "finish", (finish, self.places))
-        return draw(meshes, view, albedo, ambient=AMBIENT, ground=1.0, shadows=self.shadows)
+        return draw(meshes, view, albedo, lamps=Lamps(AMBIENT), ground=1.0, shadows=self.shadows)
 
 
 def _fitted(vertices: Tensor) -> Float32[Tensor, "3 vertices chairs"]:

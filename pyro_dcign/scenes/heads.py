@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -13,9 +13,11 @@ from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels
 from pyro_dcign.scenes.albedo import complexion, hair_volume, skin
+from pyro_dcign.scenes.framing import framing
 from pyro_dcign.scenes.identity import normal
 from pyro_dcign.scenes.render import (
     SAMPLES,
+    SPREAD,
     Meshes,
     Paint,
     Tracer,
@@ -82,14 +84,18 @@ class Heads:
 
         Hair lifts the surface; ``tones`` (from `complexion`) say where and how much.
         """
+        volume = hair_volume(self.fields, tones)
+        vertices = self.shapes(identity) + volume * self.outwards
+        normals = vertex_normals(vertices, self.triangles, self.around)
+        return Meshes(vertices, normals, self.triangles)
+
+    def shapes(self, identity: Int64[Tensor, " people"]) -> Float32[Tensor, "3 vertices people"]:
+        """Vertices of each person without hair."""
         draws = torch.from_numpy(normal(identity, stream=STREAM, count=self.modes.shape[1]))
         offset = (self.modes @ draws.to(self.device).T).unflatten(0, (3, -1))
         # On a grid, so that the order in which a matmul adds does not show.
-        vertices = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
-        volume = hair_volume(self.fields, tones)
-        vertices = vertices + volume * self.outwards
-        normals = vertex_normals(vertices, self.triangles, self.around)
-        return Meshes(vertices, normals, self.triangles)
+        found: Tensor = ((self.mean + offset) * 2**20).round().mul_(2**-20).float()
+        return found
 
     def render(
         self,
@@ -101,7 +107,8 @@ class Heads:
         """Grey 8-bit images of ``side`` x ``side`` pixels; angles in degrees.
 
         Positive azimuth turns the face to the picture's left, positive elevation shows it from
-        above, positive light comes from the picture's right.
+        above, positive light comes from the picture's right. Framing (`framing.FRAMING`) is neutral
+        where it is not given.
 
         Raises:
             InputError: A factor is missing or ``side`` is not positive.
@@ -121,13 +128,23 @@ class Heads:
         # The lamp stands still in the camera's axes; the mesh sees it turned back.
         toward = (turned * lamp(light)[:, :, None]).sum(1)
         mesh = mesh.to(self.device)
+        shift, size = framing(factors, azimuth)
+        spread = SPREAD / size
 
         albedo = Paint(partial(skin, self.fields, tones), "skin", (self.fields, tones))
         samples = (side * SAMPLES) ** 2
         chunk = max(4, min(16, CHUNK // samples)) if self.device.type == "cpu" else 512
         out = []
         for rows in torch.arange(len(mesh), device=self.device).split(chunk):
-            view = View(mesh[rows], turned[rows], toward[rows], distance(SHARE), side * SAMPLES)
+            view = View(
+                mesh[rows],
+                turned[rows],
+                toward[rows],
+                distance(SHARE),
+                side * SAMPLES,
+                spread[rows],
+                shift[rows],
+            )
             out.append(draw(meshes, view, albedo, shadows=self.shadows, tracer=self.tracer))
         return torch.cat(out)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from pyro_dcign.images import Pixels
@@ -16,6 +16,9 @@ from pyro_dcign.scenes.shadow import ShadowMap, turn
 
 FIELD_OF_VIEW = 22.0
 """Full angle of the camera, in degrees."""
+
+SPREAD = 2 * math.tan(math.radians(FIELD_OF_VIEW / 2))
+"""Width of such a camera's frame at a distance of one."""
 
 LAMP_ELEVATION = 25.0
 """Height of the lamp above the horizon, in degrees."""
@@ -38,11 +41,29 @@ class Meshes:
         vertices: Positions; the frame shows one unit or so about the origin.
         normals: Unit vectors outwards.
         triangles: Corners, anticlockwise when seen from outside.
+        shading: How many of the first vertices a shadow map must hold; all where it is none.
+        casting: How many of the first triangles throw shadows; all where it is none.
     """
 
     vertices: Float32[Tensor, "3 vertices meshes"]
     normals: Float32[Tensor, "3 vertices meshes"]
     triangles: Int64[Tensor, "triangles 3"]
+    shading: int | None = None
+    casting: int | None = None
+
+
+@dataclass(frozen=True)
+class Lamps:
+    """Light beside that of the main lamp.
+
+    Attributes:
+        ambient: Share of light that comes from everywhere; the main lamp gives the rest.
+        fill: Vector towards a second lamp that throws no shadow, in the mesh's axes; its length is
+            the lamp's strength. None for no such lamp.
+    """
+
+    ambient: float | Float32[Tensor, " images"] = 0.15
+    fill: Float32[Tensor, "images 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +76,19 @@ class View:
         lamp: Unit vector towards the lamp, in the mesh's axes.
         distance: Of the camera from the origin.
         side: Samples a side.
+        spread: Width of the frame at a distance of one; a smaller one magnifies.
+        shift: Of the principal point to the right and up, as a share of the frame.
+        height: Of the mesh's origin above the camera's axis.
     """
 
     mesh: Int64[Tensor, " images"]
     rotation: Float32[Tensor, "images 3 3"]
     lamp: Float32[Tensor, "images 3"]
-    distance: float
+    distance: float | Float32[Tensor, " images"]
     side: int
+    spread: float | Float64[Tensor, " images"] = SPREAD
+    shift: Float32[Tensor, "images 2"] | None = None
+    height: Float32[Tensor, " images"] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,14 +142,22 @@ def project(
     """Vertices of each picture's mesh, in its own axes and as its camera sees them."""
     vertices = meshes.vertices.index_select(2, view.mesh)
     right, up, toward = turn(view.rotation, vertices)
+    if view.height is not None:
+        up = up + view.height
     near = 1 / (view.distance - toward)
-    scale = near * (view.side / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2))))
+    focal = view.side / view.spread
+    scale = near * (focal if isinstance(focal, float) else focal.float())
     half = view.side / 2
-    return vertices, torch.stack((half + right * scale, half - up * scale, near))
+    x, y = half + right * scale, half - up * scale
+    if view.shift is not None:
+        x, y = x + view.shift[:, 0] * view.side, y - view.shift[:, 1] * view.side
+    return vertices, torch.stack((x, y, near))
 
 
 def _shadow(vertices: Tensor, meshes: Meshes, view: View) -> ShadowMap:
-    return ShadowMap(vertices, meshes.triangles, view.lamp, side=max(96, view.side * 3 // 4))
+    side = max(96, view.side * 3 // 4)
+    triangles = meshes.triangles[: meshes.casting]
+    return ShadowMap(vertices, triangles, view.lamp, side=side, held=meshes.shading)
 
 
 def rasterize(meshes: Meshes, view: View) -> tuple[Hits, Lit]:
@@ -142,19 +177,28 @@ def draw(
     view: View,
     albedo: Albedo,
     *,
-    ambient: float = 0.15,
-    ground: float = 0.0,
+    lamps: Lamps = Lamps(),
+    ground: float | Float32[Tensor, "images side side"] = 0.0,
     shadows: bool = True,
     tracer: Tracer = rasterize,
 ) -> Pixels:
     """Shade what the camera sees: albedo · (ambient + (1 - ambient) · max(0, n · l) · lit).
 
-    Radiance is averaged over a pixel's samples; its 1/2.2th power is the 8-bit value. On a GPU with
-    Triton the shading of a `Paint` is one kernel, whose pictures differ by a grey level here and
-    there.
+    A second lamp adds max(0, n · fill) to the bracket. Radiance is averaged over a pixel's samples;
+    its 1/2.2th power is the 8-bit value. On a GPU with Triton the shading of a `Paint` is one
+    kernel, whose pictures differ by a grey level here and there.
+
+    Args:
+        meshes: What is shown.
+        view: How each picture sees it.
+        albedo: Share of light that is thrown back.
+        lamps: Light beside the main lamp's.
+        ground: Radiance where there is no surface: one for all, or one for each pixel.
+        shadows: Whether things throw shadows on themselves.
+        tracer: Finds what is seen and what is lit.
     """
     if tracer is rasterize and isinstance(albedo, Paint) and usable(meshes.vertices):
-        return _drawn(meshes, view, albedo, ambient=ambient, ground=ground, shadows=shadows)
+        return _drawn(meshes, view, albedo, lamps=lamps, ground=ground, shadows=shadows)
     hits, lit = tracer(meshes, view)
     images, side = len(view.mesh), view.side
     image = hits.image
@@ -166,16 +210,34 @@ def draw(
     slope = (normal * view.lamp.T.contiguous().index_select(1, image)).sum(0).clamp_(min=0)
     if shadows:
         slope = slope * lit(torch.add(found[3:], normal, alpha=LIFT), image)
+    ambient = lamps.ambient
+    if isinstance(ambient, Tensor):
+        ambient = ambient.index_select(0, image)
     light = ambient + (1 - ambient) * slope
-    radiance = torch.full((images * side * side,), ground, device=light.device)
+    if lamps.fill is not None:
+        light += (normal * lamps.fill.T.contiguous().index_select(1, image)).sum(0).clamp_(min=0)
+    radiance = _samples(ground, images, side, light.device)
     radiance.scatter_(0, hits.sample, light * albedo(Surface(mesh, corner, hits.weight)))
     mean = torch.nn.functional.avg_pool2d(radiance.view(images, 1, side, side), SAMPLES)
     value = mean.squeeze(1).clamp_(0, 1).pow_(1 / 2.2).mul_(255).add_(0.5)
     return value.to(torch.uint8)
 
 
+def _samples(ground: float | Tensor, images: int, side: int, device: torch.device) -> Tensor:
+    """Radiance of the ground at every sample."""
+    if not isinstance(ground, Tensor):
+        return torch.full((images * side * side,), ground, device=device)
+    return ground.repeat_interleave(SAMPLES, 1).repeat_interleave(SAMPLES, 2).flatten()
+
+
 def _drawn(
-    meshes: Meshes, view: View, albedo: Paint, *, ambient: float, ground: float, shadows: bool
+    meshes: Meshes,
+    view: View,
+    albedo: Paint,
+    *,
+    lamps: Lamps,
+    ground: float | Tensor,
+    shadows: bool,
 ) -> Pixels:
     from pyro_dcign.scenes.kernels.shade import shade  # noqa: PLC0415
 
@@ -197,7 +259,8 @@ def _drawn(
         albedo.kernel,
         albedo.tables,
         samples=SAMPLES,
-        ambient=ambient,
+        ambient=lamps.ambient,
+        fill=lamps.fill,
         ground=ground,
         lift=LIFT,
         bias=BIAS,
@@ -218,17 +281,22 @@ def rotation(
     return torch.stack(turn, 1).view(-1, 3, 3).float()
 
 
-def lamp(light: Float[Tensor, " images"]) -> Float32[Tensor, "images 3"]:
+def lamp(
+    light: Float[Tensor, " images"], elevation: Float[Tensor, " images"] | None = None
+) -> Float32[Tensor, "images 3"]:
     """Direction of the lamp in the camera's axes; positive degrees light the picture's right."""
     a = torch.deg2rad(light.double())
     e = math.radians(LAMP_ELEVATION)
-    up = torch.full_like(a, math.sin(e))
-    return torch.stack((a.sin() * math.cos(e), up, a.cos() * math.cos(e)), 1).float()
+    up, across = torch.full_like(a, math.sin(e)), torch.full_like(a, math.cos(e))
+    if elevation is not None:
+        e_ = torch.deg2rad(elevation.double())
+        up, across = e_.sin(), e_.cos()
+    return torch.stack((a.sin() * across, up, a.cos() * across), 1).float()
 
 
 def distance(share: float) -> float:
     """Camera distance at which one unit at the origin fills this share of the frame."""
-    return 1 / share / (2 * math.tan(math.radians(FIELD_OF_VIEW / 2)))
+    return 1 / share / SPREAD
 
 
 def vertex_normals(

@@ -36,6 +36,7 @@ class Scene(Protocol):
 
 SCENES = {
     "faces": ("heads", "Heads"),
+    "people": ("people", "People"),
     "chairs": ("chairs", "Chairs"),
     "bfm": ("basel", "basel"),
     "ict": ("ict", "ict"),

@@ -15,6 +15,7 @@ class ShadowMap:
         triangles: Topology; both faces throw shadows.
         lamp: Unit vectors towards the lamps.
         side: Texels a side; the map just holds the mesh.
+        held: Hold only so many of the first vertices; what lies beyond them is lit.
     """
 
     def __init__(
@@ -24,12 +25,14 @@ class ShadowMap:
         lamp: Float32[Tensor, "images 3"],
         *,
         side: int,
+        held: int | None = None,
     ) -> None:
         self.side = side
         axes = _frame(lamp)
         seen = turn(axes, vertices)
-        low = seen.amin(1)
-        widest = (seen.amax(1) - low)[:2].amax(0)
+        low = seen[:2, :held].amin(1)
+        widest = (seen[:2, :held].amax(1) - low).amax(0)
+        low = torch.cat((low, seen[2:].amin(1)))
         scale = (side - 2) / widest  # texels a unit
         flat = torch.stack(
             (
@@ -40,7 +43,11 @@ class ShadowMap:
         )
         packed = nearest(flat, triangles, side=side, cull=False)
         self.table = torch.cat((axes.flatten(1).T, low, scale[None]))
-        self.depth: Tensor = (packed >> 32).to(torch.int32).view(torch.float32).flatten()
+        depth = (packed >> 32).to(torch.int32).view(torch.float32)
+        if held is not None:  # points beyond the map read its border
+            depth[:, [0, -1]] = 0
+            depth[:, :, [0, -1]] = 0
+        self.depth: Tensor = depth.flatten()
 
     def lit(
         self,

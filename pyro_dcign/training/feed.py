@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
@@ -35,7 +35,7 @@ class Draws(NamedTuple):
 
     Attributes:
         rows: Number of each minibatch: part ``rows % cuts`` of the feed's ``rows // cuts``-th.
-        active: Which factor varies in each.
+        active: Which factors vary in each.
     """
 
     rows: Int64[Tensor, "steps minibatches"]
@@ -50,12 +50,14 @@ class Feed:
     Args:
         store: Typed minibatches.
         schedule: Draws the types and the minibatches.
-        code: Its factors are the types.
+        code: Sets of its factors are the types.
         device: Where the pixels go.
         cuts: Minibatches made of each of the store's; the schedule counts these.
     """
 
     cuts = 1
+    labels: Float[Tensor, "rows images extrinsic"] | None = None
+    """Where the extrinsic latents of each image are to lie, if that is to be taught."""
 
     def __init__(
         self,
@@ -80,10 +82,21 @@ class Feed:
         self, rows: Int64[Tensor, " minibatches"]
     ) -> UInt8[Tensor, "minibatches images height width"]:
         """These minibatches. A part is every so-many-th image: sorted ones spread over them all."""
+        return self._parts(self.pixels, rows)
+
+    def _parts(self, of: Tensor, rows: Int64[Tensor, " minibatches"]) -> Tensor:
         if self.cuts == 1:
-            return self.pixels.index_select(0, rows)
-        parts: Tensor = self.pixels.unflatten(1, (-1, self.cuts)).transpose(1, 2)
+            return of.index_select(0, rows)
+        parts: Tensor = of.unflatten(1, (-1, self.cuts)).transpose(1, 2)
         return parts[rows // self.cuts, rows % self.cuts]
+
+    def wanted(
+        self, rows: Int64[Tensor, " minibatches"]
+    ) -> Float[Tensor, "images extrinsic"] | None:
+        """The :attr:`labels` of :meth:`images`, or None where there are none."""
+        if self.labels is None:
+            return None
+        return self._parts(self.labels, rows).flatten(0, 1)
 
     def images(self, rows: Int64[Tensor, " minibatches"]) -> Images:
         """The images of these minibatches, one minibatch after another."""
@@ -93,8 +106,9 @@ class Feed:
         """The schedule's next minibatches, for that many steps."""
         drawn = self.schedule.draw(steps * minibatches)
         rows = torch.tensor([self.cuts * self.first[varying] + index for varying, index in drawn])
-        types = torch.tensor([self.code.index(varying) for varying, _ in drawn])
-        active = torch.nn.functional.one_hot(types, len(self.code.factors)).bool()
+        number = {varying: i for i, varying in enumerate(self.counts)}
+        masks = torch.stack([self.code.active(varying) for varying in self.counts])
+        active = masks[torch.tensor([number[varying] for varying, _ in drawn])]
         shape = (steps, minibatches)
         device = self.pixels.device
         return Draws(rows.view(shape).to(device), active.view(*shape, -1).to(device))

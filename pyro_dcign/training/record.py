@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from pyro_dcign.code import GraphicsCode
 from pyro_dcign.datasets import Store
 from pyro_dcign.errors import InputError
 from pyro_dcign.files import naming, write_whole
@@ -13,6 +14,7 @@ from pyro_dcign.images import Images, intensities
 from pyro_dcign.training.feed import Draws
 from pyro_dcign.training.steps import History
 from pyro_dcign.training.svi import TypedSVI
+from pyro_dcign.varying import in_order
 
 METRICS = "metrics.jsonl"
 
@@ -34,18 +36,15 @@ class Record:
     test: dict[str, float] = field(default_factory=dict)
 
 
-def by_type(
-    draws: Draws, history: History, factors: tuple[str, ...]
-) -> dict[str, dict[str, float]]:
+def by_type(draws: Draws, history: History, code: GraphicsCode) -> dict[str, dict[str, float]]:
     """Mean reconstruction and KL of an image for each type of minibatch that was drawn."""
     terms = history.movedim(1, -1).flatten(0, 1).cpu()
-    types = draws.active.flatten(0, 1).cpu()
+    masks = draws.active.flatten(0, 1).cpu()
+    met = {code.varying(mask): mask for mask in masks.unique(dim=0)}
     found = {}
-    for i, name in enumerate(factors):
-        chosen = terms[types[:, i]]
-        if len(chosen):
-            reconstruction, kl = chosen.mean(0).tolist()
-            found[name] = {"reconstruction": reconstruction, "kl": kl}
+    for name in in_order(met, code.extrinsic):
+        reconstruction, kl = terms[(masks == met[name]).all(-1)].mean(0).tolist()
+        found[name] = {"reconstruction": reconstruction, "kl": kl}
     return found
 
 

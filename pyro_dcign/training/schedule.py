@@ -7,6 +7,7 @@ import numpy as np
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import POSE, numbers_by_type
 
 PAPER_INTRINSIC = 10.0
 """Share of intrinsic minibatches where each extrinsic type has 1 (paper, section 3.2)."""
@@ -18,12 +19,13 @@ class Schedule:
 
     Args:
         counts: Minibatches of each type.
-        ratio: Share of each type; by default the paper's, 1 each and 10 for "intrinsic".
+        ratio: Share of each type, 0 of those that it does not name; by default the paper's, 1 each
+            and 10 for "intrinsic".
         seed: Of the one generator; the same seed gives the same order.
 
     Raises:
-        InputError: A share that is negative or names no type, none that is positive, or a positive
-            one for a type without minibatches.
+        InputError: A share that is negative, none that is positive, or a positive one for a type
+            without minibatches.
 
     Example:
         >>> schedule = Schedule({"azimuth": 5, "intrinsic": 3}, seed=0)
@@ -40,20 +42,17 @@ class Schedule:
     ) -> None:
         self.counts = dict(counts)
         self.ratio = dict(paper_ratio(tuple(counts)) if ratio is None else ratio)
-        if set(self.ratio) - set(self.counts):
-            raise InputError(
-                f"expected shares of the types {', '.join(self.counts)}, "
-                f"found {', '.join(self.ratio)}; name those only"
-            )
         for varying, share in self.ratio.items():
             if not 0 <= share < float("inf"):
                 raise InputError(
                     f"expected a share of 0 or more for {varying}, found {share}; mend the ratio"
                 )
-            if share > 0 and self.counts[varying] < 1:
+            if share > 0 and self.counts.get(varying, 0) < 1:
+                there = ", ".join(name for name, count in self.counts.items() if count)
                 raise InputError(
-                    f"expected minibatches of type {varying}, found none in the data; "
-                    f"give it the share 0 in the ratio, or make data that hold some"
+                    f"expected minibatches of type {varying}, found none in the data, which hold "
+                    f"{there}; leave it out of the ratio, or make or import data that hold some: "
+                    f"pyro-dcign data make faces OUT --types {varying}=250"
                 )
         total = sum(self.ratio.values())
         if total <= 0:
@@ -115,18 +114,29 @@ def parse_ratio(text: str, code: GraphicsCode) -> dict[str, float]:
     """Shares of the minibatch types from text.
 
     ``"1:1:1:10"`` has one share for each factor of the code, "intrinsic" last; of two shares the
-    first goes to every extrinsic factor.
+    first goes to every extrinsic factor. Types of several factors are named:
+    ``"azimuth=1,elevation=1,light=1,pose=5,intrinsic=1"``, or ``"each=1,pose=5,intrinsic=1"`` for
+    any extrinsic factors; a type that is not named has no share.
 
     Raises:
-        InputError: Another number of shares, or one that is no number of 0 or more.
+        InputError: Another number of shares, a name of no type, or a share that is no number of 0
+            or more.
 
     Example:
         >>> parse_ratio("1:3", GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=8))
         {'azimuth': 1.0, 'light': 1.0, 'intrinsic': 3.0}
+        >>> parse_ratio("pose=5,light=1", GraphicsCode({"azimuth": 1, "light": 1}, intrinsic=8))
+        {'light': 1.0, 'pose': 5.0}
     """
+    if "=" in text:
+        named = numbers_by_type(text, code.extrinsic)
+        if not any(named.values()):
+            raise InputError(f"expected a positive share in the ratio, found {text!r}; raise one")
+        return named
     factors = code.factors
     wanted = f"expected a ratio such as {':'.join(['1'] * (len(factors) - 1) + ['10'])} for "
-    wanted += f"{', '.join(factors)}, or 1:10 for each extrinsic factor and {INTRINSIC}"
+    wanted += f"{', '.join(factors)}, or 1:10 for each extrinsic factor and {INTRINSIC}, "
+    wanted += f"or each=1,{POSE}=5,{INTRINSIC}=1"
     try:
         shares = [float(part) for part in text.split(":")]
     except ValueError:

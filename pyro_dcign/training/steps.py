@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_dcign.images import Images
 from pyro_dcign.machine import timed_convolutions
-from pyro_dcign.model import Active, Losses
+from pyro_dcign.model import Active, Losses, Wanted
 from pyro_dcign.training.feed import Draws, Feed
 
 History = Float[Tensor, "steps 2 minibatches"]
@@ -24,11 +24,11 @@ class Typed(Protocol):
 
     optimizer: torch.optim.Optimizer
 
-    def gradients(self, images: Images, active: Active) -> Losses:
+    def gradients(self, images: Images, active: Active, wanted: Wanted | None = None) -> Losses:
         """Losses of a step; gradients are added to the parameters'."""
         ...
 
-    def step(self, images: Images, active: Active) -> Losses:
+    def step(self, images: Images, active: Active, wanted: Wanted | None = None) -> Losses:
         """One update of every parameter."""
         ...
 
@@ -63,7 +63,7 @@ class PlainSteps:
         history = []
         for rows, active in zip(draws.rows, draws.active, strict=True):
             images = self.feed.images(rows)
-            losses = self.svi.step(images, active)
+            losses = self.svi.step(images, active, self.feed.wanted(rows))
             history.append(_means(losses, len(rows)))
             if self.stop and self.stop():
                 break
@@ -101,7 +101,7 @@ class CapturedSteps:
         active = self.active.index_select(0, self.counter)[0]
         images = self.feed.images(rows)
         self.svi.optimizer.zero_grad(set_to_none=True)
-        losses = self.svi.gradients(images, active)
+        losses = self.svi.gradients(images, active, self.feed.wanted(rows))
         self.svi.optimizer.step()
         means = _means(losses, self.minibatches).unsqueeze(0).to(self.history.dtype)
         self.history.index_copy_(0, self.counter, means)

@@ -2,17 +2,29 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyro
 import torch
 from pyro.infer import SVI
 from pyro.optim import PyroOptim
+from pyro.poutine.messenger import Messenger
 from torch import nn
 
 from pyro_dcign.images import Images
 from pyro_dcign.machine import precision_of, tf32_matmul
-from pyro_dcign.model import Active, Fused, Handler, Losses, handler_of, load_elbo, unclamped_losses
+from pyro_dcign.model import (
+    Active,
+    Fused,
+    Handler,
+    Labels,
+    Losses,
+    Wanted,
+    handler_of,
+    load_elbo,
+    unclamped_losses,
+)
 from pyro_dcign.runs import Run
 from pyro_dcign.training.optimizers import load_optimizer
 
@@ -41,6 +53,7 @@ class TypedSVI(SVI):
         tf32: Let tensor cores round the factors of a GPU's float32 products to TF32, as they do
             beside bfloat16 convolutions anyway: the linear heads read features of 8 bits, and
             TF32 keeps 11.
+        labels: What teaches known values, see :class:`~pyro_dcign.model.Labels`.
         reduce: Called with every parameter after the gradients, to sum them over processes.
     """
 
@@ -54,16 +67,22 @@ class TypedSVI(SVI):
         handler: Handler | None,
         precision: torch.dtype = torch.float32,
         tf32: bool = False,
+        labels: Callable[[Wanted], Messenger] | None = None,
         reduce: Callable[[Iterable[nn.Parameter]], None] | None = None,
     ) -> None:
         super().__init__(model, guide, _OneOptimizer(optimizer), elbo)
         self.handler, self.precision, self.tf32 = handler, precision, tf32
-        self.optimizer, self.reduce = optimizer, reduce
+        self.optimizer, self.labels, self.reduce = optimizer, labels, reduce
 
-    def programs(self, images: Images, active: Active) -> tuple[Any, Any]:
+    def programs(
+        self, images: Images, active: Active, wanted: Wanted | None = None
+    ) -> tuple[Any, Any]:
         """Model and guide as a training step runs them: clamped, and fused on a GPU."""
         model: Any = self.model
         guide = self.handler(active)(self.guide) if self.handler else self.guide
+        if wanted is not None:
+            assert self.labels is not None
+            guide = self.labels(wanted)(guide)
         return Fused()(model), Fused()(guide)
 
     @contextmanager
@@ -76,9 +95,9 @@ class TypedSVI(SVI):
         ):
             yield
 
-    def gradients(self, images: Images, active: Active) -> Losses:
+    def gradients(self, images: Images, active: Active, wanted: Wanted | None = None) -> Losses:
         """Losses of the clamped step; gradients are added to the parameters'."""
-        model, guide = self.programs(images, active)
+        model, guide = self.programs(images, active, wanted)
         with self.arithmetic(images):
             losses = self.loss_and_grads(model, guide, images)
         if self.reduce:
@@ -86,11 +105,11 @@ class TypedSVI(SVI):
         assert isinstance(losses, Losses)
         return losses
 
-    def step(self, images: Images, active: Active) -> Losses:
+    def step(self, images: Images, active: Active, wanted: Wanted | None = None) -> Losses:
         """One update of every parameter; the losses stay on the device, unread."""
         self.optimizer.zero_grad(set_to_none=True)
         with pyro.validation_enabled(False):
-            losses = self.gradients(images, active)
+            losses = self.gradients(images, active, wanted)
         self.optim(None)
         return losses
 
@@ -118,5 +137,6 @@ def typed_svi(
         handler=handler_of(config, run.code, run.guide),
         precision=precision_of(config.precision, run.device),
         tf32=config.precision == "tf32",
+        labels=partial(Labels, run.code, weight=config.labels),
         reduce=reduce,
     )

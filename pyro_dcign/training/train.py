@@ -26,7 +26,7 @@ from pyro_dcign.training.record import (
 from pyro_dcign.training.resume import random_state, restore, set_random_state
 from pyro_dcign.training.schedule import Schedule, parse_ratio
 from pyro_dcign.training.signals import Signals
-from pyro_dcign.training.start import start_at_mean, start_principal
+from pyro_dcign.training.start import labels_of, start_at_mean, start_labelled, start_principal
 from pyro_dcign.training.steps import CapturedSteps, PlainSteps, Steps
 from pyro_dcign.training.svi import typed_svi
 from pyro_dcign.training.trouble import Before, find_trouble, is_sound, keep_minibatches
@@ -88,16 +88,22 @@ class Trainer:
         counts = {varying: cuts * n for varying, n in store.counts("train").items()}
         self.schedule = Schedule(counts, ratio, config.seed)
         self.feed = Feed(store, self.schedule, run.code, run.device, cuts=cuts)
+        if config.labels:
+            labels = labels_of(store.values("train"), run.factors, run.code)
+            self.feed.labels = labels.to(run.device)
         self.test = held_out_images(store).to(run.device)
         self.step, self.seconds = 0, 0.0
         # Each process draws noise of its own; the first as if it were alone.
         torch.manual_seed(config.seed + 1_000_003 * processes.rank)
         if resume and (found := restore(run, self.optimizer)):
             self._go_on(*found)
-        elif config.start == "principal":
+        elif config.start != "random":
             start_at_mean(run, self.feed)
             with timed_convolutions():
-                start_principal(run, self.feed)
+                if config.start == "labelled":
+                    start_labelled(run, self.feed, store.values("train"))
+                else:
+                    start_principal(run, self.feed)
         processes.same(run.modules.state_dict().values())
         self.block = 200 if cuda else 10
         self.steps: Steps = (
@@ -174,7 +180,7 @@ class Trainer:
             self.schedule.load_state_dict(drawn)
             draws = self.feed.draw(taken, config.minibatches)
         self.step += taken
-        return by_type(draws, history, self.run.code.factors)
+        return by_type(draws, history, self.run.code)
 
     def _trouble(self, before: Before, draws: Draws) -> InputError:
         """Say which step went wrong and where, and keep what it was fed."""
@@ -182,8 +188,8 @@ class Trainer:
         # The process that met it names a site; to the others it came as a gradient.
         what = max(self.processes.objects(found.what), key=lambda said: "site" in said)
         step, rows = self.step + found.step + 1, draws.rows[found.step]
-        types = draws.active[found.step].int().argmax(-1).tolist()
-        varying = ", ".join(dict.fromkeys(self.run.code.factors[t] for t in types))
+        types = [self.run.code.varying(active) for active in draws.active[found.step]]
+        varying = ", ".join(dict.fromkeys(types))
         kept = ""
         if self.processes.first:
             said = {"step": str(step), "varying": varying, "not_finite": what}

@@ -14,6 +14,7 @@ from pyro_dcign.datasets.plans.plan import MinibatchPlan
 from pyro_dcign.datasets.plans.recipe import Recipe
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import CHAIRS, Chairs
+from pyro_dcign.varying import standard_types, type_factors, type_number
 
 TEST_SHARE = 150 / CHAIRS
 """Share of the chairs that are kept for the test (paper, section 4.2: 150 of 1,357)."""
@@ -23,10 +24,10 @@ TEST_SHARE = 150 / CHAIRS
 class Census:
     """Goes through identities times grid values.
 
-    The minibatches of "intrinsic" visit each cell of the grid in turn, and in each all identities
-    of the split, ``size`` at a time in an order of its own; together they show every view once.
-    Those of a factor visit each identity under each value of the other factors, and show ``size``
-    of the factor's values in an order of their own.
+    The minibatches of a type visit each combination of the values that are held. The scenes that
+    differ in what varies come in an order of the combination's own, ``size`` at a time: where the
+    identity is held, one minibatch of them; where it varies, as many as show them all, so that
+    those of "intrinsic" together show every view once.
 
     Args:
         factors: Range of each extrinsic factor; all have values.
@@ -56,20 +57,28 @@ class Census:
                     f"expected {size} or more identities in {split}, found {end - first}; "
                     f"take more of them"
                 )
-        self.factors, self.seed, self.size = dict(factors), seed, size
+        self.factors: Mapping[str, FactorRange] = dict(factors)
+        self.seed, self.size = seed, size
         self.identities = {split: tuple(identities[split]) for split in SPLITS}
-        self.types = (*self.factors, INTRINSIC)
 
     def counts(self, split: str) -> dict[str, int]:
         """Minibatches of each type that visit everything once."""
+        return {name: self._count(split, name) for name in standard_types(self.factors)}
+
+    def _count(self, split: str, varying: str) -> int:
+        held, shown = self._lengths(split, varying)
+        turns = -(-int(np.prod(shown)) // self.size) if shown[0] > 1 else 1
+        return int(np.prod(held)) * turns
+
+    def _lengths(self, split: str, varying: str) -> tuple[list[int], list[int]]:
+        """How many identities and values of each factor are held in turn, and how many shown."""
         first, end = self.identities[split]
-        grid = [len(limits.values) for limits in self.factors.values()]
-        cells = int(np.prod(grid))
-        found = {
-            name: (end - first) * (cells // values)
-            for name, values in zip(self.factors, grid, strict=True)
-        }
-        return {**found, INTRINSIC: cells * -(-(end - first) // self.size)}
+        varies = type_factors(varying, self.factors)
+        lengths = {INTRINSIC: end - first}
+        lengths |= {name: len(limits.values) for name, limits in self.factors.items()}
+        held = [1 if name in varies else length for name, length in lengths.items()]
+        shown = [length if name in varies else 1 for name, length in lengths.items()]
+        return held, shown
 
     def plan(self, split: str, varying: str, indices: Sequence[int]) -> MinibatchPlan:
         """The scenes of the minibatches of these numbers; after the last it begins again."""
@@ -84,29 +93,19 @@ class Census:
     def _visit(
         self, split: str, varying: str, index: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        first, end = self.identities[split]
-        grid = [np.array(limits.values) for limits in self.factors.values()]
-        lengths = [len(values) for values in grid]
-        number = self.types.index(varying)
-        if varying != INTRINSIC:
-            lengths[number] = 1  # stands for all of its values
-        cells = int(np.prod(lengths))
-        order = self._order(split, varying, 0, end - first)
-        if varying == INTRINSIC:
-            turn, cell = divmod(index, cells)
-            order = self._order(split, varying, 1 + cell, end - first)
-            identity = first + self._slice(order, turn)
-        else:
-            turn, where = divmod(index, cells * (end - first))
-            cell, person = divmod(where, end - first)
-            identity = np.full(self.size, first + order[person])
-        at = np.unravel_index(cell, lengths) if lengths else ()
-        base = [values[k] for values, k in zip(grid, at, strict=True)]
-        factors = np.tile(np.array(base), (self.size, 1)).reshape(self.size, len(base))
-        if varying != INTRINSIC:
-            values = grid[number]
-            shown = self._order(split, varying, 1 + where, len(values))
-            factors[:, number] = values[self._slice(shown, turn)]
+        held, shown = self._lengths(split, varying)
+        first, cells = self.identities[split][0], int(np.prod(held[1:]))
+        # Where the identity is held, each cell goes through the people in one order.
+        turn, where = divmod(index, cells * held[0])
+        cell, person = divmod(where, held[0])
+        people = self._order(split, varying, 0, held[0])
+        order = self._order(split, varying, 1 + where, int(np.prod(shown)))
+        at = np.unravel_index(self._slice(order, turn), shown)
+        fixed = np.unravel_index(cell, held[1:]) if self.factors else ()
+        identity = first + people[person] + at[0]
+        factors = np.empty((self.size, len(self.factors)))
+        for column, limits in enumerate(self.factors.values()):
+            factors[:, column] = np.array(limits.values)[fixed[column] + at[1 + column]]
         return identity, factors
 
     def _slice(self, order: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
@@ -114,7 +113,7 @@ class Census:
         return order[(turn * self.size + np.arange(self.size)) % len(order)]
 
     def _order(self, split: str, varying: str, number: int, n: int) -> NDArray[np.int64]:
-        counter = [0, number, self.types.index(varying), SPLITS.index(split)]
+        counter = [0, number, type_number(varying, self.factors), SPLITS.index(split)]
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=counter))
         return generator.permutation(n)
 

@@ -15,6 +15,7 @@ from pyro_dcign.datasets.manifest import SPLITS
 from pyro_dcign.datasets.minibatch import MINIBATCH, Block
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import Scene
+from pyro_dcign.varying import type_factors, type_number
 
 IDENTITIES = {"train": (0, 2**20), "test": (2**30, 2**30 + 2**20)}
 """Identities of each split, first and one past the last: split before anything is drawn."""
@@ -25,7 +26,7 @@ class MinibatchPlan:
     """What to render for some minibatches of one type.
 
     Attributes:
-        varying: Name of the factor that changes within each minibatch.
+        varying: Type of the minibatches: the name of the set of factors that vary in each.
         identity: Who is shown.
         factors: Values of the extrinsic factors, in the order of ``names``; degrees for angles.
         names: Names of the extrinsic factors.
@@ -41,10 +42,8 @@ class MinibatchPlan:
 class Plans(Protocol):
     """Says what each typed minibatch shows: `Planner` draws it, `Census` goes through all views."""
 
-    @property
-    def types(self) -> tuple[str, ...]:
-        """Minibatch types: the extrinsic factors in order, then "intrinsic"."""
-        ...
+    factors: Mapping[str, FactorRange]
+    """Range of each extrinsic factor, in the order of the code."""
 
     def plan(self, split: str, varying: str, indices: Sequence[int]) -> MinibatchPlan:
         """The scenes of the minibatches of these numbers."""
@@ -57,8 +56,9 @@ class Planner:
 
     Each minibatch has its own counter-based generator (Philox, keyed by the seed, its counter set
     from split, type and number), so it comes out the same in whatever order, by whatever worker.
-    The base scene is uniform over the factors' ranges and the split's identities; the factor that
-    varies gets ``size`` further draws, "intrinsic" as many different identities.
+    The base scene is uniform over the factors' ranges and the split's identities, so each held
+    factor has one random value in a minibatch; every factor that varies gets ``size`` further
+    draws, "intrinsic" as many different identities.
 
     Args:
         factors: Range of each extrinsic factor, in order.
@@ -94,9 +94,9 @@ class Planner:
                 f"expected different identities in train and test, found {first} to {end} and "
                 f"{other} to {other_end}; separate them"
             )
-        self.factors, self.seed, self.size = dict(factors), seed, size
+        self.factors: Mapping[str, FactorRange] = dict(factors)
+        self.seed, self.size = seed, size
         self.identities = {split: tuple(identities[split]) for split in SPLITS}
-        self.types = (*self.factors, INTRINSIC)
 
     def plan(self, split: str, varying: str, indices: Sequence[int]) -> MinibatchPlan:
         """The scenes of the minibatches of these numbers; any number exists, there is no end."""
@@ -112,17 +112,18 @@ class Planner:
         self, split: str, varying: str, index: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         # The counter's lowest word runs; the three above it name the minibatch.
-        counter = [0, index, self.types.index(varying), SPLITS.index(split)]
+        counter = [0, index, type_number(varying, self.factors), SPLITS.index(split)]
         generator = np.random.Generator(np.random.Philox(key=self.seed, counter=counter))
         first, end = self.identities[split]
         identity = np.full(self.size, generator.integers(first, end))
         base = [_values(limits, 1, generator)[0] for limits in self.factors.values()]
         factors = np.tile(np.array(base), (self.size, 1)).reshape(self.size, len(base))
-        if varying == INTRINSIC:
+        varies = type_factors(varying, self.factors)
+        for column, (name, limits) in enumerate(self.factors.items()):
+            if name in varies:
+                factors[:, column] = _values(limits, self.size, generator)
+        if INTRINSIC in varies:
             identity = first + generator.choice(end - first, self.size, replace=False)
-        else:
-            column = self.types.index(varying)
-            factors[:, column] = _values(self.factors[varying], self.size, generator)
         return identity, factors
 
 

@@ -1,20 +1,21 @@
 """The recipe of a generated store: everything that its images depend on."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pyro_dcign import __version__
 from pyro_dcign.code import INTRINSIC
-from pyro_dcign.datasets.manifest import SPLITS
+from pyro_dcign.datasets.manifest import SPLITS, is_type
 from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.plans.plan import IDENTITIES
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import in_order, numbers_by_type, standard_types
 
 SMALL_TRAIN, SMALL_INTRINSIC, SMALL_TEST = 250, 750, 25
-"""Minibatches of each extrinsic type, of the intrinsic type, and of each type to test."""
+"""Minibatches of each type to train on, of the intrinsic type, and of each type to test."""
 
 LARGE_TRAIN, LARGE_TEST = 3000, 75
 """Minibatches of each type to train on, as many as the paper's, and to test on."""
@@ -72,7 +73,14 @@ def counts(
     intrinsic: int = SMALL_INTRINSIC,
     test: int = SMALL_TEST,
 ) -> dict[str, dict[str, int]]:
-    """Minibatches by split and type; the paper has 3000, 3000 and 350 at 150 pixels."""
+    """Minibatches by split and type; the paper has 3000, 3000 and 350 at 150 pixels.
+
+    Args:
+        types: Names of the types, such as :func:`pyro_dcign.code.standard_types` gives.
+        train: Minibatches of each type to train on.
+        intrinsic: Minibatches of the intrinsic type to train on.
+        test: Minibatches of each type to test on.
+    """
     types = tuple(types)
     return {
         "train": {varying: intrinsic if varying == INTRINSIC else train for varying in types},
@@ -80,14 +88,44 @@ def counts(
     }
 
 
-def check_counts(recipe: Recipe, types: tuple[str, ...]) -> None:
-    """Raise InputError unless the recipe asks for minibatches of these types only."""
+def with_types(
+    found: Mapping[str, Mapping[str, int]], text: str, factors: Collection[str], *, test: int
+) -> dict[str, dict[str, int]]:
+    """Counts with other numbers to train on for some types, which may be further ones.
+
+    Args:
+        found: From :func:`counts`.
+        text: As ``pose=500,azimuth+elevation=100``; may be empty.
+        factors: Names of the extrinsic factors.
+        test: Minibatches to test on of types that are not there yet.
+
+    Raises:
+        InputError: A name of no type, or no whole number.
+    """
+    further = numbers_by_type(text, factors) if text else {}
+    for varying, number in further.items():
+        if number != int(number):
+            raise InputError(
+                f"expected a whole number of {varying} minibatches, found {number:g}; change it"
+            )
+    train = {**found["train"], **{varying: int(number) for varying, number in further.items()}}
+    return {
+        split: {name: of[name] for name in in_order(of, factors)}
+        for split, of in (
+            ("train", train),
+            ("test", {**dict.fromkeys(further, test), **found["test"]}),
+        )
+    }
+
+
+def check_counts(recipe: Recipe, factors: Collection[str]) -> None:
+    """Raise InputError unless the recipe asks for minibatches of types of these factors only."""
     for split in SPLITS:
         for varying, number in recipe.minibatches[split].items():
-            if varying not in types or number < 0:
+            if not is_type(varying, factors) or number < 0:
                 raise InputError(
-                    f"expected counts of 0 or more for {', '.join(types)}, "
-                    f"found {varying} {number}; mend the counts"
+                    f"expected counts of 0 or more for {', '.join(standard_types(factors))}, "
+                    f"or factors joined by +, found {varying} {number}; mend the counts"
                 )
     if not any(any(recipe.minibatches[split].values()) for split in SPLITS):
         raise InputError("expected 1 or more minibatches, found 0; raise the counts")

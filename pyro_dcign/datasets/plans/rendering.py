@@ -7,19 +7,21 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import SPLITS, Manifest, Shard
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.plans.census import Census
 from pyro_dcign.datasets.plans.plan import Planner, Plans, rendered
-from pyro_dcign.datasets.plans.recipe import Recipe
+from pyro_dcign.datasets.plans.recipe import Recipe, check_counts
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.errors import InputError
 from pyro_dcign.scenes import Scene, load_scene
+from pyro_dcign.varying import in_order
 
 CHUNK = {"cpu": 4, "cuda": 64}
 """Minibatches a call of the renderer. Part of the recipe: rounding may depend on the batch."""
 
-SCENES = ("faces", "chairs")
+SCENES = ("faces", "people", "chairs")
 """Scenes that a recipe alone can make again; others read a file that only its owner has."""
 
 MAX_BYTES = 64 * 2**30
@@ -121,11 +123,18 @@ def renderings(manifest: Manifest) -> dict[tuple[str, str], tuple[Shard, Renderi
     recipe = _recipe(manifest)
     scene = load_scene(recipe.scene, device=str(_device()))
     planner = plans(scene, recipe)
-    if tuple(planner.types) != manifest.types:
-        raise InputError(f"a plan of {recipe.scene} has the types {planner.types}; plan it again")
+    factors = tuple(planner.factors)
+    if factors != tuple(manifest.factors):
+        raise InputError(
+            f"a plan of {recipe.scene} has the factors {', '.join(factors)}, found "
+            f"{', '.join(manifest.factors)}; plan it again"
+        )
+    check_counts(recipe, factors)
+    there = {t for split in SPLITS for t, count in recipe.minibatches[split].items() if count}
+    types = in_order({*factors, INTRINSIC, *there}, factors)
     found = {}
     for split in SPLITS:
-        for varying in manifest.types:
+        for varying in types:
             count = recipe.minibatches[split].get(varying, 0)
             size = count * manifest.size * manifest.side**2
             shard = Shard(f"{split}-{varying}", varying, count, "", size)

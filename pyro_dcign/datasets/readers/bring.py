@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from pyro_dcign import __version__
-from pyro_dcign.code import INTRINSIC, FactorRange
+from pyro_dcign.code import FactorRange
 from pyro_dcign.datasets.manifest import MAX_SIDE, MAX_SIZE, SPLITS, check_factor_names
 from pyro_dcign.datasets.minibatch import MINIBATCH, Minibatch
+from pyro_dcign.datasets.plans.recipe import counts, with_types
 from pyro_dcign.datasets.progress import Progress
 from pyro_dcign.datasets.readers import KINDS
 from pyro_dcign.datasets.readers.forming import Labels, form, labels
@@ -21,6 +22,7 @@ from pyro_dcign.datasets.readers.torch7 import bring_torch7
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import check_vacant, write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import standard_types, type_number
 
 TRAIN, TEST = 3000, 350
 """Most minibatches of each type by default (as many as the paper has)."""
@@ -39,6 +41,7 @@ def bring(
     minibatches: int = TRAIN,
     intrinsic: int | None = None,
     test: int = TEST,
+    types: str = "",
     test_fraction: float = 0.1,
     tolerance: float = 0.0,
     seed: int = 0,
@@ -53,9 +56,10 @@ def bring(
         factors: Extrinsic factors, in the order of the code; by default those of the kind.
         side: Height and width to store; by default the set's own (aubry: 150).
         size: Images in a minibatch.
-        minibatches: Most of each extrinsic type to train on.
+        minibatches: Most of each type but the intrinsic one to train on.
         intrinsic: Most of the intrinsic type to train on; by default as many.
         test: Most of each type to test on.
+        types: Another number to train on for some types, as ``pose=500,azimuth+elevation=100``.
         test_fraction: Share of the things shown that is kept for the test, unless the set's makers
             have split it.
         tolerance: How far held factors may stray within a minibatch, in their own units.
@@ -71,12 +75,6 @@ def bring(
     check_vacant(out)
     if kind == "torch7":
         return bring_torch7(path, out, quiet=quiet)
-    wanted = {
-        split: {
-            INTRINSIC: test if split == "test" else minibatches if intrinsic is None else intrinsic
-        }
-        for split in SPLITS
-    }
     module = import_module(f"pyro_dcign.datasets.readers.{_MODULES.get(kind, kind)}")
     with module.source(path) as source:
         names = source.default if factors is None else tuple(factors)
@@ -90,11 +88,14 @@ def bring(
                 raise InputError(
                     f"expected a {what} from {low} to {high}, found {value}; change it"
                 )
+        intrinsic = minibatches if intrinsic is None else intrinsic
+        listed = standard_types(names)
+        wanted = counts(listed, train=minibatches, intrinsic=intrinsic, test=test)
+        wanted = with_types(wanted, types, names, test=test)
         known = labels(source, names, test_fraction=test_fraction, seed=seed)
         formed = {}
         for k, split in enumerate(SPLITS):
-            for t, varying in enumerate((*names, INTRINSIC)):
-                most = wanted[split].get(varying, test if split == "test" else minibatches)
+            for varying, most in wanted[split].items():
                 groups = form(
                     known,
                     varying,
@@ -102,7 +103,7 @@ def bring(
                     size=size,
                     most=most,
                     tolerance=tolerance,
-                    seed=(seed, k, t),
+                    seed=(seed, k, type_number(varying, names)),
                 )
                 formed[split, varying] = groups
         if not sum(len(groups) for groups in formed.values()):

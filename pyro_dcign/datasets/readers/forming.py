@@ -1,4 +1,4 @@
-"""Forming typed minibatches from labels: images that agree in everything but one factor."""
+"""Forming typed minibatches from labels: images that agree in everything but some factors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pyro_dcign.code import INTRINSIC
 from pyro_dcign.datasets.manifest import MAX_VALUE
 from pyro_dcign.datasets.readers.source import Source
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import type_factors
 
 _LIMIT = 2**62  # of a combined code
 _TRIES = 20  # anchors for each minibatch that is wanted, where values are matched loosely
@@ -83,15 +84,16 @@ def form(
     tolerance: float,
     seed: Sequence[int],
 ) -> Int64[ndarray, "minibatches images"]:
-    """Numbers of the images of minibatches in which one factor varies.
+    """Numbers of the images of minibatches of one type.
 
-    Each of a group's values comes once before any comes twice, so a factor of six values fills a
-    minibatch of twenty with repeats. With a tolerance, images near a randomly chosen one are
-    taken; of each identity the nearest.
+    What is held is equal in a minibatch; of what varies, two images differ or more. Each of a
+    group's values comes once before any comes twice, so a factor of six values fills a minibatch of
+    twenty with repeats. With a tolerance, images near a randomly chosen one are taken; where the
+    identity varies, the nearest of each.
 
     Args:
         known: Labels of the images.
-        varying: An extrinsic factor or "intrinsic".
+        varying: Name of the type, see :func:`pyro_dcign.code.type_factors`.
         split: "train" or "test".
         size: Images in a minibatch.
         most: Minibatches that are wanted.
@@ -105,12 +107,15 @@ def form(
     generator = np.random.Generator(np.random.PCG64(list(seed)))
     if not most:
         return np.empty((0, size), np.int64)
-    value, held = _columns(known, rows, varying)
+    varies = type_factors(varying, known.factors)
+    columns = {**known.factors, INTRINSIC: known.identity}
+    moved = [values[rows] for name, values in columns.items() if name in varies]
+    held = [values[rows] for name, values in columns.items() if name not in varies]
     if tolerance > 0:
-        loose = varying == INTRINSIC
-        found = _near(value, held, generator, size=size, most=most, within=tolerance, loose=loose)
+        loose = INTRINSIC in varies
+        found = _near(moved, held, generator, size=size, most=most, within=tolerance, loose=loose)
     else:
-        found = _equal(value, held, generator, size=size, most=most)
+        found = _equal(moved, held, generator, size=size, most=most)
     if not len(found):
         what = "shown things" if varying == INTRINSIC else varying
         raise InputError(
@@ -120,16 +125,8 @@ def form(
     return np.asarray(rows[found])
 
 
-def _columns(known: Labels, rows: ndarray, varying: str) -> tuple[ndarray, list[ndarray]]:
-    """What varies, and what is held."""
-    held = [values[rows] for name, values in known.factors.items() if name != varying]
-    if varying == INTRINSIC:
-        return known.identity[rows], held
-    return known.factors[varying][rows], [*held, known.identity[rows]]
-
-
 def _equal(
-    value: ndarray,
+    moved: Sequence[ndarray],
     held: Sequence[ndarray],
     generator: np.random.Generator,
     *,
@@ -137,7 +134,8 @@ def _equal(
     most: int,
 ) -> ndarray:
     """Minibatches of images whose held factors are equal."""
-    key, value = _combined(held, len(value)), _combined([value])
+    value = _combined(moved)
+    key = _combined(held, len(value))
     order = np.lexsort((value, key))
     key, value = key[order], value[order]
     start = np.flatnonzero(np.diff(key, prepend=-1))
@@ -159,7 +157,7 @@ def _equal(
 
 
 def _near(
-    value: ndarray,
+    moved: Sequence[ndarray],
     held: list[ndarray],
     generator: np.random.Generator,
     *,
@@ -170,9 +168,10 @@ def _near(
 ) -> ndarray:
     """Minibatches of images whose held factors lie within half the tolerance of a drawn image's.
 
-    The last of the held columns is the identity and must be equal, unless ``loose``: then it is the
-    identity that varies, and the nearest image of each is taken.
+    The last of the held columns is the identity and must be equal, unless ``loose``: then the
+    identity varies too, and the nearest image of each combination of what varies is taken.
     """
+    value = moved[0] if len(moved) == 1 else _combined(moved)
     person = None if loose else held.pop()
     table = np.stack(held) if held else np.zeros((1, len(value)))
     out: list[ndarray] = []
@@ -188,14 +187,19 @@ def _near(
             members = members[np.unique(value[members], return_index=True)[1]]
             enough = len(members) > 1
         else:
-            enough = bool(np.ptp(value[members]) > within)
+            enough = _spread(moved, members) > within
         if enough:
             picked = _pick(members, value[members], size, generator)
-            if loose or np.ptp(value[picked]) > within:
+            if loose or _spread(moved, picked) > within:
                 out.append(picked)
         if len(out) == most:
             break
     return np.stack(out) if out else np.empty((0, size), np.int64)
+
+
+def _spread(moved: Sequence[ndarray], members: ndarray) -> float:
+    """The widest range of what varies over some images."""
+    return max(float(np.ptp(values[members])) for values in moved)
 
 
 def _pick(members: ndarray, value: ndarray, size: int, generator: np.random.Generator) -> ndarray:

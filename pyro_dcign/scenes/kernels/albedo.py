@@ -64,8 +64,7 @@ def _hairline(across, y, z, front, recede, peak, burn):
 
 
 @triton.jit
-def skin(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
-    """scenes.albedo.skin: p holds the fields of each vertex, q the tones of each person."""
+def _face(p, q, a, b, c, wa, wb, wc, vertices, meshes, there, crown):
     x = between(p, a, b, c, wa, wb, wc, there)
     y = between(p + vertices, a, b, c, wa, wb, wc, there)
     z = between(p + 2 * vertices, a, b, c, wa, wb, wc, there)
@@ -73,7 +72,6 @@ def skin(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
     lids = between(p + 4 * vertices, a, b, c, wa, wb, wc, there)
     ear = between(p + 5 * vertices, a, b, c, wa, wb, wc, there)
     eye = between(p + 6 * vertices, a, b, c, wa, wb, wc, there)
-    q += mesh
     tone, hair = tl.load(q, there, 0.0), tl.load(q + meshes, there, 0.0)
     phase = tl.load(q + 15 * meshes, there, 0.0)
     phase2 = tl.load(q + 16 * meshes, there, 0.0)
@@ -101,7 +99,9 @@ def skin(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
     density = tl.load(q + 11 * meshes, there, 0.0)
     value = mix(value, tl.minimum(hair, 0.5 * tone), inside * density)
 
-    cover, front = tl.load(q + 2 * meshes, there, 0.0), tl.load(q + 3 * meshes, there, 0.0)
+    bald = tl.minimum(tl.maximum((y + 0.35 * z - 0.22) / 0.12, 0.0), 1.0)
+    cover = tl.load(q + 2 * meshes, there, 0.0) * (1 - crown * (bald * bald * (3 - 2 * bald)))
+    front = tl.load(q + 3 * meshes, there, 0.0)
     recede, peak = tl.load(q + 4 * meshes, there, 0.0), tl.load(q + 5 * meshes, there, 0.0)
     border = _hairline(across, y, z, front, recede, peak, tl.load(q + 6 * meshes, there, 0.0))
     strand = tl.sin(70 * x + 9 * tl.sin(7 * z + phase)) * tl.sin(60 * z + 30 * y + phase2)
@@ -118,5 +118,36 @@ def skin(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
     return tl.where(eye > 0.5, ball, value)
 
 
-KERNELS = {"plain": plain, "finish": finish, "skin": skin}
+@triton.jit
+def skin(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
+    """scenes.albedo.skin: p holds the fields of each vertex, q the tones of each person."""
+    return _face(p, q + mesh, a, b, c, wa, wb, wc, vertices, meshes, there, 0.0)
+
+
+@triton.jit
+def person(p, q, a, b, c, mesh, wa, wb, wc, vertices, meshes, there):
+    """scenes.paint.person: tables as in skin, with a part of each vertex and more tones."""
+    q += mesh
+    x = between(p, a, b, c, wa, wb, wc, there)
+    y = between(p + vertices, a, b, c, wa, wb, wc, there)
+    z = between(p + 2 * vertices, a, b, c, wa, wb, wc, there)
+    part = between(p + 7 * vertices, a, b, c, wa, wb, wc, there)
+    phase = tl.load(q + 15 * meshes, there, 0.0)
+    crown = tl.load(q + 18 * meshes, there, 0.0)
+    value = _face(p, q, a, b, c, wa, wb, wc, vertices, meshes, there, crown)
+
+    along = mix(x, y, tl.load(q + 24 * meshes, there, 0.0))
+    band = 5 * tl.sin(tl.load(q + 21 * meshes, there, 0.0) * along + phase)
+    band = tl.minimum(tl.maximum(band, -1.0), 1.0)
+    worn = 1 + tl.load(q + 20 * meshes, there, 0.0) * 0.5 * (band - 1)
+    worn *= tl.load(q + 19 * meshes, there, 0.0)
+    strand = tl.sin(34 * x + 3 * tl.sin(6 * y + phase)) * tl.sin(57 * x - 5 * y + 2 * phase)
+    hung = tl.load(q + meshes, there, 0.0) * (1 + 0.22 * strand) * (1 - 0.45 * z)
+    value = tl.where(part > 0.5, worn, value)
+    value = tl.where(part > 1.5, hung, value)
+    value = tl.where(part > 2.5, tl.load(q + 22 * meshes, there, 0.0), value)
+    return tl.where(part > 3.5, 0.03, value)
+
+
+KERNELS = {"plain": plain, "finish": finish, "skin": skin, "person": person}
 """The albedos by the names that scenes give them."""

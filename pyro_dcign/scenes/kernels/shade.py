@@ -56,15 +56,18 @@ def _lit(depth, lamps, image, x, y, z, images, texels, bias, there):
 
 
 @triton.jit
-def _shade(packed, screen, triangles, normals, places, mesh, lamp, depth, lamps, p, q, out, pixels,
-           vertices, meshes, images, side, texels, ambient, ground, lift, bias,
-           SAMPLES: tl.constexpr, SHADOWS: tl.constexpr, ALBEDO: tl.constexpr,
-           BLOCK: tl.constexpr):  # fmt: skip
+def _shade(packed, screen, triangles, normals, places, mesh, lamp, depth, lamps, ambient, fill,
+           behind, p, q, out, pixels, vertices, meshes, images, side, texels, ground, lift, bias,
+           SAMPLES: tl.constexpr, SHADOWS: tl.constexpr, FILL: tl.constexpr, PICTURE: tl.constexpr,
+           ALBEDO: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     pixel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < pixels
     image = (pixel // (side * side)).to(tl.int32)
     row, column = ((pixel // side) % side).to(tl.int32), (pixel % side).to(tl.int32)
     which = tl.load(mesh + image, inside, 0).to(tl.int32)
+    spread = tl.load(ambient + image, inside, 0.0)
+    if PICTURE:
+        ground = tl.load(behind + pixel, inside, 0.0)
     total = tl.zeros([BLOCK], tl.float32)
     for sample in range(SAMPLES * SAMPLES):
         i, j = column * SAMPLES + sample % SAMPLES, row * SAMPLES + sample // SAMPLES
@@ -96,7 +99,11 @@ def _shade(packed, screen, triangles, normals, places, mesh, lamp, depth, lamps,
             y = between(n + mine, at, bt, ct, wa, wb, wc, there) + lift * ny
             z = between(n + 2 * mine, at, bt, ct, wa, wb, wc, there) + lift * nz
             slope *= _lit(depth, lamps, image, x, y, z, images, texels, bias, there)
-        light = ambient + (1 - ambient) * slope
+        light = spread + (1 - spread) * slope
+        if FILL:
+            to = fill + 3 * image
+            slope = nx * tl.load(to, inside, 0.0) + ny * tl.load(to + 1, inside, 0.0)
+            light += tl.maximum(slope + nz * tl.load(to + 2, inside, 0.0), 0.0)
         light *= ALBEDO(p, q, a, b, c, which, wa, wb, wc, vertices, meshes, there)
         total += tl.where(there, light, ground)
     mean = tl.minimum(tl.maximum(total / (SAMPLES * SAMPLES), 1e-12), 1.0)
@@ -117,8 +124,9 @@ def shade(
     tables: tuple[Tensor, Tensor],
     *,
     samples: int,
-    ambient: float,
-    ground: float,
+    ambient: float | Float32[Tensor, " images"],
+    fill: Float32[Tensor, "images 3"] | None,
+    ground: float | Float32[Tensor, "images side side"],
     lift: float,
     bias: float,
 ) -> UInt8[Tensor, "images side side"]:
@@ -138,6 +146,7 @@ def shade(
         tables: What that reads.
         samples: A pixel, along each side.
         ambient: Share of light that comes from everywhere.
+        fill: Vector towards a second lamp without shadows, as long as that is strong.
         ground: Radiance where there is no surface.
         lift: How far above its surface a point asks for light.
         bias: How much nearer to the lamp a surface must be to throw a shadow.
@@ -146,10 +155,14 @@ def shade(
     side = wide // samples
     out = torch.empty(images, side, side, dtype=torch.uint8, device=packed.device)
     depth, lamps, texels = shadow or (screen, screen, 0)
-    held = [x.contiguous() for x in (normals, places, mesh, lamp, depth, lamps, *tables)]
+    if not isinstance(ambient, Tensor):
+        ambient = lamp.new_full((images,), ambient)
+    behind, picture = (ground, True) if isinstance(ground, Tensor) else (lamp, False)
+    lights = (lamp, depth, lamps, ambient, lamp if fill is None else fill, behind)
+    held = [x.contiguous() for x in (normals, places, mesh, *lights, *tables)]
     _shade[(triton.cdiv(out.numel(), BLOCK),)](
         packed, screen.contiguous(), triangles.contiguous(), *held, out, out.numel(),
-        normals.shape[1], normals.shape[2], images, side, texels, ambient, ground, lift, bias,
-        samples, shadow is not None, KERNELS[albedo], BLOCK,
+        normals.shape[1], normals.shape[2], images, side, texels, 0.0 if picture else ground, lift,
+        bias, samples, shadow is not None, fill is not None, picture, KERNELS[albedo], BLOCK,
     )  # fmt: skip
     return out
