@@ -95,7 +95,8 @@ def precision(pixels: Any) -> Tensor:
     if isinstance(pixels, dist.StudentT):
         found: Tensor = (pixels.df + 1) / (pixels.df + 3) / pixels.scale**2
         return found
-    inverse: Tensor = pixels.variance.reciprocal()
+    # In single precision the variance of a saturated continuous Bernoulli may come out negative.
+    inverse: Tensor = pixels.variance.nan_to_num(0.0).clamp(min=STEP**2).reciprocal()
     return inverse
 
 

@@ -71,4 +71,7 @@ def _whitened(run: Run, image: Tensor, start: Tensor) -> tuple[Tensor, Tensor, T
     fit = NormalFit(climbs=6)
     noise = torch.randn(*fit.noise, len(start), device=start.device)
     loc, root = nearest_normal(run.model, image, start.unsqueeze(0), noise, fit)
+    if not (loc.isfinite().all() and root.isfinite().all()):  # no normal: NUTS moves z itself
+        one = torch.eye(len(start), dtype=start.dtype, device=start.device)
+        return start, one, one
     return loc[0], root[0], torch.linalg.inv(root[0])
