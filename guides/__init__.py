@@ -11,6 +11,7 @@ GUIDES = {
     "full_rank": "pyro_dcign.guides.full_rank:FullRank",
     "flow": "pyro_dcign.guides.flow:Flow",
     "semi_amortised": "pyro_dcign.guides.semi_amortised:SemiAmortised",
+    "laplace": "pyro_dcign.guides.laplace:Laplace",
     "auto": "pyro_dcign.guides.auto:Auto",
     "auto_low_rank": "pyro_dcign.guides.auto:AutoLowRank",
     "auto_full_rank": "pyro_dcign.guides.auto:AutoFullRank",

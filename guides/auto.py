@@ -1,7 +1,6 @@
 """Guides without an encoder: Pyro's AutoGuides, fitted to the very images asked for."""
 
 import pyro
-import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from pyro import poutine
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, Model, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Model, sample_correlated, sample_diagonal
 
 Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
 """Location and lower triangular root of the covariance of each image's code."""
@@ -120,17 +119,7 @@ class Auto(nn.Module):
         loc, root = kept[2]
         if issubclass(self.kind, INDEPENDENT):
             return sample_diagonal(self.code, loc, root.diagonal(dim1=-2, dim2=-1))
-        noise: list[Tensor] = []
-        with pyro.plate("images", len(images), dim=-1):
-            for name, where in self.code.slices().items():
-                centre, own = loc[:, where], root[:, where, where]
-                if noise:
-                    before = torch.cat(noise, -1).unsqueeze(-1)
-                    centre = centre + (root[:, where, : where.start] @ before).squeeze(-1)
-                site = dist.MultivariateNormal(centre, scale_tril=own, validate_args=False)
-                z = pyro.sample(name, site)
-                away = (z - centre).unsqueeze(-1)
-                noise.append(torch.linalg.solve_triangular(own, away, upper=False).squeeze(-1))
+        sample_correlated(self.code, loc, root)
 
 
 class AutoLowRank(Auto):

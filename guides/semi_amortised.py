@@ -38,8 +38,8 @@ class SemiAmortised(nn.Module):
         (model,) = self.seen
         z = loc + log_scale.exp() * self.noise.to(loc)
         pixels = model.likelihood(model.decoder(z)).to_event(3)
-        kl = ((log_scale * 2).exp() + loc**2 - 1) / 2 - log_scale
-        elbo: Tensor = pixels.log_prob(images).mean(0) - kl.sum(-1)
+        kl = model.code_prior.divergence(loc, log_scale)
+        elbo: Tensor = pixels.log_prob(images).mean(0) - kl
         return elbo
 
     @torch.enable_grad()

@@ -26,8 +26,12 @@ class Config:
         decoder_kernels: Kernel of each of the decoder's blocks.
         latents: Length of the graphics code.
         periodic_latents: Latents of a factor with a full circle; 2 give it a plane, not a line.
-        likelihood: bernoulli, continuous_bernoulli or normal.
-        pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity.
+        likelihood: bernoulli, continuous_bernoulli, normal, or one whose noise is learned:
+            normal_learned (one number), normal_map (of the decoded picture) or student_t (a map).
+        pixel_scale: Standard deviation of a pixel under the normal likelihood, in [0, 1] intensity;
+            where the noise is learned it starts there.
+        prior: standard, or fitted: a run trained under the standard normal gets the normal of its
+            training images' codes at its end.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
         clamp: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
@@ -67,6 +71,7 @@ class Config:
     periodic_latents: int = 1
     likelihood: str = "bernoulli"
     pixel_scale: float = 0.1
+    prior: str = "standard"
     guide: str = "mean_field"
     clamp: str = "mean"
     clamp_on: str = "parameters"
@@ -151,9 +156,17 @@ PRESETS: dict[str, Config] = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "prior": ("standard", "fitted"),
     "preset": tuple(PRESETS),
     "network": ("paper", "residual"),
-    "likelihood": ("bernoulli", "continuous_bernoulli", "normal"),
+    "likelihood": (
+        "bernoulli",
+        "continuous_bernoulli",
+        "normal",
+        "normal_learned",
+        "normal_map",
+        "student_t",
+    ),
     "clamp": ("mean", "first", "exchange", "none"),
     "start": ("random", "principal", "labelled"),
     "clamp_on": ("parameters", "draw"),

@@ -18,7 +18,7 @@ from pyro_dcign.datasets.labelled import EvaluationSet
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.posterior import arviz_bridge
 from pyro_dcign.posterior.arviz_bridge import pareto_k
-from pyro_dcign.posterior.check import Effort, measure
+from pyro_dcign.posterior.check import Effort, _coverage, measure
 from pyro_dcign.posterior.ecdf import uniformity
 from pyro_dcign.posterior.figures import write_check_figures
 from pyro_dcign.posterior.findings import Findings, page
@@ -118,6 +118,42 @@ def test_a_verdict_says_what_is_wrong_in_words(findings, name, words) -> None:
             # NUTS's own sd is an estimate: four standard errors of 400 effective draws.
             found = float(text.partition(f"{sentence}: sd ")[2].split()[0])
             assert found == pytest.approx(float(figure), rel=4 / (2 * 400) ** 0.5)
+
+
+def coverage(name, findings, *, moved=0.0):
+    """The verdict on azimuth of 200 images, beside what NUTS found on one."""
+    run, images = linear_run(**WRONG.get(name, {})), linear_set(200)
+    read = {"azimuth": lambda codes: 40 * codes[:, 0] + moved}
+    found = _coverage(run, images.pixels, read, images.factors, 0)
+    nuts = {k: v for k, v in findings(name).arrays.items() if k.startswith(("nuts", "guide"))}
+    (verdict,) = (v for v in judge(Findings({**BLANK, **found, **nuts})) if v.check == "coverage")
+    return verdict
+
+
+BLANK = {"joint": np.zeros((100, 1))}
+
+
+def test_intervals_of_an_exact_guide_hold_the_truth_as_often_as_they_say(findings) -> None:
+    found = coverage("exact", findings)
+    assert found.ok is True
+    for level in (50, 90, 95):
+        error = (level * (100 - level) / 200) ** 0.5 / 100
+        # 4 standard errors and the 8 bits of a picture
+        assert found.figures[f"inside_{level}"] == pytest.approx(level / 100, abs=4 * error)
+
+
+@pytest.mark.parametrize(
+    ("name", "moved", "words"),
+    [
+        ("halved", 0.0, "too narrow, and NUTS disagrees with the guide: the guide is wrong"),
+        ("doubled", 0.0, "too wide, and NUTS disagrees with the guide: the guide is wrong"),
+        ("exact", 30.0, "too narrow, and NUTS agrees with the guide: the model is wrong"),
+    ],
+)
+def test_a_wrong_guide_is_told_from_a_wrong_model(findings, name, moved, words) -> None:
+    found = coverage(name, findings, moved=moved)
+    assert found.ok is False
+    assert words in found.text
 
 
 def test_findings_keep_their_verdicts_on_disk(findings, tmp_path) -> None:
@@ -222,7 +258,7 @@ def test_the_command_prints_a_page_or_one_json_object_and_leaves_its_files(fitte
     said = json.loads(result.stdout)
     assert {v["check"] for v in said["verdicts"]} == {
         "pareto_k", "bound", "amortisation_gap", "sbc", "nuts", "predictive", "loo_pit",
-        "aggregate", "active_units",
+        "aggregate", "active_units", "coverage",
     }  # fmt: skip
     assert said["flagged"] == sum(v["ok"] is False for v in said["verdicts"])
     names = {p.name for p in (fitted / "figures").glob("check-*.png")}

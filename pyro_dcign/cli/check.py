@@ -15,6 +15,9 @@ from pyro_dcign.cli import options
 @click.option("--simulations", type=click.IntRange(20), help="For SBC.  [default: 400]")
 @click.option("--nuts", type=click.IntRange(0), help="Images that NUTS runs on.  [default: 2]")
 @click.option(
+    "--means", type=click.IntRange(1), help="Images for the aggregate posterior.  [default: 2500]"
+)
+@click.option(
     "--nuts-draws", type=click.IntRange(20), help="Draws of each of two chains.  [default: 150]"
 )
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
@@ -30,17 +33,18 @@ def check(
     simulations: int | None,
     nuts: int | None,
     nuts_draws: int | None,
+    means: int | None,
     seed: int,
     device: str,
-    guide: tuple[str, ...],
+    guide: str | None,
     as_json: bool,
 ) -> None:
     """Say in plain words whether RUN's posterior is right.
 
     On images of identities that it was not trained on: k̂ and the importance-weighted bound, the
-    amortisation gap, simulation-based calibration, NUTS with the decoder fixed, and the aggregate
-    posterior. Nothing is trained. Writes RUN/posterior.nc (ArviZ), RUN/check.npz and
-    RUN/figures/check-*.png.
+    amortisation gap, simulation-based calibration, NUTS with the decoder fixed, the aggregate
+    posterior, and how often true values lie in its intervals. Nothing is trained. Writes
+    RUN/posterior.nc (ArviZ), RUN/check.npz and RUN/figures/check-*.png.
     """
     import json
     from dataclasses import replace
@@ -50,7 +54,7 @@ def check(
     from pyro_dcign.network import load
     from pyro_dcign.posterior import FILE, arviz_bridge, posterior_data, write_check_figures
 
-    net = load(run, device=device, trusted=guide)
+    net = load(run, device=device, guide=guide)
     chosen = net.test_images(data)
     given = {
         "images": images,
@@ -58,6 +62,7 @@ def check(
         "simulations": simulations,
         "reference": nuts,
         "reference_draws": nuts_draws,
+        "means": means,
     }
     effort = {name: value for name, value in given.items() if value is not None}
     found = net.check(chosen, seed=seed, progress=True, **effort)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pyro_dcign.cli import options
+from pyro_dcign.config import CHOICES
 
 SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "device")
 
@@ -24,9 +25,7 @@ SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "devi
 @click.option("--clamp", type=click.Choice(["mean", "first", "exchange", "none"]))
 @click.option("--ratio", help="Minibatches drawn, extrinsic : intrinsic.")
 @click.option("--strength", type=float, help="Factor of the mean pull.")
-@click.option(
-    "--likelihood", type=click.Choice(["bernoulli", "continuous_bernoulli", "normal"]), help="Of x."
-)
+@click.option("--likelihood", type=click.Choice(CHOICES["likelihood"]), help="Of x.")
 @click.option(
     "--guide",
     "trusted",

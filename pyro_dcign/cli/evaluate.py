@@ -27,7 +27,7 @@ def evaluate(
     run: Path,
     *,
     data: Path | None,
-    guide: tuple[str, ...],
+    guide: str | None,
     device: str,
     checkpoint: str,
     as_json: bool,
@@ -44,7 +44,7 @@ def evaluate(
     from pyro_dcign.network import load
     from pyro_dcign.runs import FOLDER
 
-    net = load(run, device=device, trusted=guide, checkpoint=checkpoint)
+    net = load(run, device=device, guide=guide, checkpoint=checkpoint)
     measures = net.evaluate(data)
     if (run / FOLDER).is_dir():  # not the network that is installed with the package
         said = {"checkpoint": checkpoint, "data": str(data or net.config.data), **measures}

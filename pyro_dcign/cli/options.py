@@ -12,8 +12,8 @@ data = click.option(
 guide = click.option(
     "--guide",
     metavar="NAME",
-    multiple=True,
-    help="The guide of RUN where it is code from a file or module, which you trust.",
+    help="Read RUN with this guide of the same parameters: laplace where it was trained with "
+    "mean_field. A guide from a file or module is code, which you trust.  [default: RUN's]",
 )
 device = click.option(
     "--device",

@@ -37,7 +37,7 @@ def render(
     grey: bool,
     out: Path | None,
     device: str,
-    guide: tuple[str, ...],
+    guide: str | None,
     **named: str | None,
 ) -> None:
     """Re-render IMAGE under other poses and lights: one row for each factor.
@@ -49,7 +49,7 @@ def render(
     from pyro_dcign.network import load, writable
 
     out = writable(out or Path(f"{image.stem}-views.png"))
-    net = load(run or "faces", device=device, trusted=guide)
+    net = load(run or "faces", device=device, guide=guide)
     wanted = {name: text for name, text in named.items() if text is not None}
     for other in others:
         name, _, text = other.partition("=")

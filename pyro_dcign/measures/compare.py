@@ -34,6 +34,7 @@ from pyro_dcign.runs import (
     build,
     data_of,
     load_parameters,
+    load_prior,
     newest_step,
     open_run,
     own_store,
@@ -200,6 +201,7 @@ def measure_run(
     """
     run = open_run(folder, trusted=trusted)
     load_parameters(run)
+    load_prior(run)
     if images is None:
         store = own_store(run)
         if store is None:

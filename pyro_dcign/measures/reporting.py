@@ -25,15 +25,27 @@ from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.figures.of_a_run import write_figures
 from pyro_dcign.measures.people import PEOPLE, people_of, write_people
 from pyro_dcign.measures.tables import table
-from pyro_dcign.runs import PARAMETERS, PICTURES, Run, origin_of, write_run_config
+from pyro_dcign.runs import (
+    PARAMETERS,
+    PICTURES,
+    PRIOR,
+    Run,
+    fit_prior,
+    origin_of,
+    write_prior,
+    write_run_config,
+)
 
 MEASURES = "measures.json"
 CARD = "MODEL_CARD.md"
+PRIOR_IMAGES = 5000
 
 
 def report(run: Run, store: Store) -> dict[str, Any]:
     """Calibrate on training images, measure on test identities, write both, figures and a card."""
     trained = evaluation_set(store, "train")
+    if run.config.prior == "fitted":
+        write_prior(run, fit_prior(run, trained.pixels[:PRIOR_IMAGES]))
     calibration = calibrate(run, trained)
     write_calibration(calibration, run.folder)
     write_people(people_of(run, trained), run.folder)
@@ -105,7 +117,7 @@ def share(
     state = {k: v.half().contiguous() for k, v in run.modules.state_dict().items()}
     save_file(state, out / PARAMETERS)
     shutil.copyfile(run.folder / FILE, out / FILE)
-    for name in (PEOPLE, PICTURES):
+    for name in (PEOPLE, PICTURES, PRIOR):
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, out / name)
     text = json.dumps(measures, indent=1, allow_nan=False) + "\n"

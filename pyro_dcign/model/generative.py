@@ -8,14 +8,16 @@ from torch import Tensor, nn
 
 from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.images import Images
+from pyro_dcign.model.correlated import correlated_sites
 from pyro_dcign.model.diagonal import Standard
 from pyro_dcign.model.likelihoods import load_likelihood
 from pyro_dcign.model.networks import Decoder
+from pyro_dcign.model.prior import Prior
 from pyro_dcign.model.residual import ResidualDecoder
 
 
 class Model(nn.Module):
-    """Standard normal factors, rendered by the decoder: one sample site for each factor.
+    """Normal factors, rendered by the decoder: one sample site for each factor.
 
     The sites ``azimuth``, ``elevation``, … ``intrinsic`` (event shape: the factor's latents) and
     ``image`` (event shape ``(1, side, side)``) lie in ``plate("images")``, as do a guide's.
@@ -25,6 +27,7 @@ class Model(nn.Module):
 
     Attributes:
         step: Updates that its parameters have had; None where that is not known.
+        prior: p(z): standard normal, until another is fitted to a trained run.
     """
 
     def __init__(
@@ -39,28 +42,42 @@ class Model(nn.Module):
         self.step: int | None = None
         self.decoder, self.code = decoder, code
         self.likelihood = load_likelihood(likelihood, pixel_scale)
+        self.prior: Prior | None = None
 
     def forward(self, images: Images) -> Images:
         """Score images: the Pyro program p(z) p(x | z)."""
+        with pyro.plate("images", len(images), dim=-1):
+            pixels = self.likelihood(self.decoder(self._code(images))).to_event(3)
+            return pyro.sample("image", pixels, obs=images)
+
+    def _code(self, images: Images) -> Latents:
+        if self.prior is not None:
+            parts = self.prior.loc, self.prior.root
+            loc, root = (part.expand(len(images), *part.shape) for part in parts)
+            return correlated_sites(self.code, loc, root)
         # Both parameters are tensors: a number would be copied to the device at every step.
         zeros, ones = images.new_zeros(()), images.new_ones(())
-        with pyro.plate("images", len(images), dim=-1):
-            latents = self.code.join(
-                {
-                    name: pyro.sample(
-                        name,
-                        Standard(
-                            dist.Normal(zeros, ones, validate_args=False).expand(
-                                [len(images), size]
-                            ),
-                            1,
-                        ),
-                    )
-                    for name, size in self.code.sizes.items()
-                }
-            )
-            pixels = self.likelihood(self.decoder(latents)).to_event(3)
-            return pyro.sample("image", pixels, obs=images)
+        return self.code.join(
+            {
+                name: pyro.sample(
+                    name,
+                    Standard(
+                        dist.Normal(zeros, ones, validate_args=False).expand([len(images), size]),
+                        1,
+                    ),
+                )
+                for name, size in self.code.sizes.items()
+            }
+        )
+
+    @property
+    def code_prior(self) -> Prior:
+        """The prior of the whole code, on the device of the parameters."""
+        if self.prior is not None:
+            return self.prior
+        like = next(self.parameters())
+        one = torch.eye(self.code.latents, dtype=like.dtype, device=like.device)
+        return Prior(one[0] * 0, one)
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> Float[Tensor, "*batch 1 side side"]:

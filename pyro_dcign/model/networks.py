@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -188,8 +187,8 @@ class Decoder(nn.Module):
         if usable(x):
             rendered: Tensor = self._fused(x).unflatten(0, latents.shape[:-1])
             return rendered
-        with suppress(RuntimeError):  # torch.func.vmap knows no such order
-            x = x.contiguous(memory_format=torch.channels_last)
+        # Channels last, by a copy that torch.func.vmap can batch.
+        x = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
         for block, size in zip(self.blocks, self.sizes[1:], strict=True):
             x = block(x)[..., :size, :size]
             if block is not self.blocks[-1]:

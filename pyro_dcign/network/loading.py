@@ -11,7 +11,7 @@ from torch import nn
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.model import known_guides, load_guide
-from pyro_dcign.runs import Run, best_checkpoint, default_run, load_parameters, open_run
+from pyro_dcign.runs import Run, best_checkpoint, default_run, load_parameters, load_prior, open_run
 
 SHIPPED = {"faces": default_run}
 """Networks that come with the package."""
@@ -29,7 +29,7 @@ def opened(
 
     Args:
         name: Of a shipped network, or a run's folder; a Path is always a folder.
-        guide: Class of its guide, or the name that its config has, which is then trusted.
+        guide: Another guide of the same parameters: a class, or a name, which is then trusted.
         device: auto, cpu or cuda.
         trusted: Further names of guides that may be loaded.
         checkpoint: "last", or "best" by its test ELBO.
@@ -39,17 +39,16 @@ def opened(
     """
     shipped = isinstance(name, str) and name in SHIPPED
     folder = SHIPPED[str(name)]() if shipped else Path(name)
-    chosen = None if isinstance(guide, str) else guide
-    if chosen is not None:
-        check_guide(chosen)
-    named = (*trusted, guide) if isinstance(guide, str) else trusted
+    if guide is not None and not isinstance(guide, str):
+        check_guide(guide)
     if not folder.is_dir():
         raise InputError(
             f"a network is one of {', '.join(SHIPPED)} or a run's folder, {folder} is none; "
             "check the path"
         )
-    run = open_run(folder, device=device, trusted=named, guide=chosen)
+    run = open_run(folder, device=device, trusted=trusted, guide=guide)
     load_parameters(run, best_checkpoint(folder) if checkpoint == "best" else None)
+    load_prior(run)
     return run
 
 

@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -477,7 +478,13 @@ class DCIGN:
 
         images = self.test_images(data)
         looked_at = posterior.Effort(**effort)
-        found = posterior.measure(self.run, images, effort=looked_at, seed=seed, say=say)
+        read = {}
+        try:
+            calibration = self.calibration
+            read = {name: partial(calibration.factor_values, name) for name in calibration.curves}
+        except InputError as error:
+            say(f"true values are not held against intervals: {error}")
+        found = posterior.measure(self.run, images, effort=looked_at, read=read, seed=seed, say=say)
         return Check(found, posterior.judge(found))
 
     def test_images(self, data: Any = None) -> EvaluationSet:
@@ -544,8 +551,9 @@ def load(
 
     Args:
         name: "faces", or a folder that ``fit`` or :meth:`DCIGN.save` wrote.
-        guide: The guide's class, where it is one of your own; or the FILE.py:CLASS or MODULE:CLASS
-            that the run names, which is code and loaded only when it is named here.
+        guide: The guide's class, where it is one of your own; or a name: another way of inference
+            with the same parameters ("laplace"), or the run's own FILE.py:CLASS or MODULE:CLASS,
+            which is code and loaded only when it is named here.
         device: auto, cpu or cuda; by default the run's, or a CPU where there is no GPU.
         trusted: Further such names that may be loaded.
         checkpoint: "last", or "best" by its test ELBO.

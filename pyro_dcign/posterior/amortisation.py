@@ -47,6 +47,6 @@ def _elbo(
 ) -> Float[Tensor, "draws images"]:
     z = loc + log_scale.exp() * torch.randn(draws, *loc.shape, device=loc.device)
     pixels = run.model.likelihood(run.model.decoder(z)).to_event(3)
-    kl = ((log_scale * 2).exp() + loc**2 - 1) / 2 - log_scale
-    elbo: Tensor = pixels.log_prob(images) - kl.sum(-1)
+    kl = run.model.code_prior.divergence(loc, log_scale)
+    elbo: Tensor = pixels.log_prob(images) - kl
     return elbo

@@ -1,7 +1,7 @@
 """Is the posterior right? Every check of a run, measured; the words are in ``verdicts``."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from pyro_dcign.posterior.amortisation import refined_elbo
 from pyro_dcign.posterior.findings import Findings
 from pyro_dcign.posterior.nuts import nuts
 from pyro_dcign.posterior.weights import importance
-from pyro_dcign.runs import Run, draw_codes, encode, undisturbed
+from pyro_dcign.runs import IMAGES_AT_ONCE, Run, draw_codes, encode, undisturbed
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Effort:
         reference: Images that NUTS runs on.
         reference_draws: Draws of each of its two chains, after two thirds as many to warm up.
         refined: Images that SVI refines.
+        means: Images for the aggregate posterior and the latents in use.
     """
 
     images: int = 64
@@ -41,9 +42,13 @@ class Effort:
     reference: int = 2
     reference_draws: int = 150
     refined: int = 16
+    means: int = 2500
 
 
 Say = Callable[[str], None]
+
+Read = Mapping[str, Callable[[Tensor], Tensor]]
+"""For each extrinsic factor: codes (images, latents) to its values, in degrees for angles."""
 
 REFUSED = {
     "sbc": sbc.REFUSED,
@@ -57,6 +62,7 @@ def measure(
     images: EvaluationSet,
     *,
     effort: Effort | None = None,
+    read: Read | None = None,
     seed: int = 0,
     say: Say = lambda text: None,
 ) -> Findings:
@@ -64,6 +70,10 @@ def measure(
 
     The guide runs unclamped, the networks are fixed and every generator is left as it was. Images
     are taken in a seeded order.
+
+    Args:
+        read: What codes say of each factor, as a calibration does. Where the true values are
+            known, they are then held against the guide's intervals.
 
     Raises:
         InputError: No images, or codes that are not finite.
@@ -76,8 +86,8 @@ def measure(
     pixels = images.pixels[torch.from_numpy(order)]
     few = pixels[: effort.images]
     arrays: dict[str, NDArray[Any]] = {}
-    say(f"posterior means of {len(pixels)} images")
-    means = encode(run, pixels[:2500])
+    say(f"posterior means of {len(pixels[: effort.means])} images")
+    means = encode(run, pixels[: effort.means])
     arrays["means"] = means.numpy()
     with _frozen(run):
         say(f"k̂: {effort.draws} draws for each of {len(few)} images, of the whole code")
@@ -85,7 +95,12 @@ def measure(
         say("k̂: and of the extrinsic latents")
         block = importance(run, few, draws=effort.draws, seed=seed, extrinsic=True)
         arrays["extrinsic"] = block.log_weights
-        arrays |= _by_factor(run, "aggregate", _one_draw(run, pixels[:2500], seed))
+        prior = run.model.code_prior
+        drawn = _one_draw(run, pixels[: effort.means], seed)
+        scaled = (drawn - prior.loc.cpu()) / prior.scale().cpu()
+        arrays |= _by_factor(run, "aggregate", scaled)
+        truths = {name: values[torch.from_numpy(order)] for name, values in images.factors.items()}
+        arrays |= _coverage(run, few, read or {}, truths, seed)
         say(f"amortisation gap: SVI on {min(effort.refined, len(few))} images")
         refined, error = refined_elbo(run, few[: effort.refined], seed=seed)
         arrays["refined"], arrays["refined_error"] = refined.numpy(), error.numpy()
@@ -121,6 +136,28 @@ def _frozen(run: Run) -> Iterator[None]:
 def _by_factor(run: Run, check: str, codes: Tensor) -> dict[str, NDArray[Any]]:
     parts = run.code.split(codes)
     return {f"{check}/{n}": part.numpy() for n, part in parts.items() if n != INTRINSIC}
+
+
+def _coverage(
+    run: Run, pixels: Pixels, read: Read, truths: Mapping[str, Tensor], seed: int
+) -> dict[str, NDArray[Any]]:
+    """``coverage/F``: what 1,000 draws say of each true value, see :class:`Findings`."""
+    known = {name: truths[name][: len(pixels)] for name in read if name in truths}
+    known = {name: truth for name, truth in known.items() if bool(truth.isfinite().all())}
+    if not known:
+        return {}
+    with undisturbed(run, seed=seed):
+        chunks = intensities(pixels).split(IMAGES_AT_ONCE)
+        codes = torch.cat([draw_codes(run, c.to(run.device), 1000).cpu() for c in chunks], 1)
+    found = {}
+    for name, truth in known.items():
+        off = read[name](codes.flatten(0, 1)).view(codes.shape[:2]) - truth
+        period = run.factors[name].period
+        if period:
+            off = (off + period / 2) % period - period / 2
+        below = (off < 0).float().mean(0) + (off == 0).float().mean(0) / 2
+        found[f"coverage/{name}"] = torch.stack([below, off.std(0), off.mean(0)], -1).numpy()
+    return found
 
 
 def _one_draw(run: Run, pixels: Pixels, seed: int) -> Tensor:

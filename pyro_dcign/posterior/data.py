@@ -49,7 +49,9 @@ def posterior_data(
     images = images.resized(run.config.side)
     code = run.code
     drawn = importance(run, images.pixels, draws=draws, seed=seed)
-    prior = torch.randn(draws, code.latents, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(draws, code.latents, generator=torch.Generator().manual_seed(seed))
+    of_code = run.model.code_prior
+    prior = of_code.loc.cpu() + noise @ of_code.root.cpu().mT
     pictures = _replicates(run, drawn.codes[:replicates], seed)
     groups: dict[str, dict[str, NDArray[Any]]] = {
         "posterior": _sites(code, drawn.codes[None]),

@@ -18,7 +18,8 @@ class Findings:
             ``refined_error`` (images); ``predictive`` (images); ``loo_pit`` (images, points);
             ``means`` (images, latents); and for each extrinsic factor ``sbc/F`` (simulations,
             latents), ``nuts/F`` (images, chains, draws, latents), ``guide/F`` (images, draws,
-            latents) and ``aggregate/F`` (images, latents).
+            latents), ``aggregate/F`` (images, latents) and ``coverage/F`` (images, 3): the share of
+            draws below the true value, their sd and their mean less the truth, in F's unit.
         refused: Checks that cannot be made, and why.
     """
 

@@ -6,6 +6,7 @@ from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from pyro_dcign.images import Pixels, intensities
+from pyro_dcign.model import NormalFit, nearest_normal
 from pyro_dcign.runs import Run, draw_codes, undisturbed
 
 Chains = Float[Tensor, "chains draws latents"]
@@ -23,16 +24,17 @@ def nuts(
 ) -> tuple[list[Chains], list[int]]:
     """Draws of p(z | x) for each image, and how many transitions of each diverged.
 
-    NUTS (Hoffman, Gelman 2014) moves u, z = m + T u, with m the mode and T Tᵀ the inverse Hessian
-    there, so that its trees stay short in a posterior as narrow and oblique as a decoder makes it.
-    The map is linear: it changes the cost and never the target. Chains start at draws of the guide.
+    NUTS (Hoffman, Gelman 2014) moves u, z = m + T u, with N(m, T Tᵀ) the normal nearest to the
+    posterior, so that its trees stay short in a posterior as narrow and oblique as a decoder makes
+    it. The map is linear: it changes the cost and never the target. Chains start at draws of the
+    guide.
     """
     found, diverged = [], []
     with undisturbed(run, seed=seed), torch.enable_grad():
         for image in intensities(pixels.to(run.device)).split(1):
             with torch.no_grad():
                 codes = draw_codes(run, image, chains)[:, 0]
-            mode, spread, shrink = _laplace(run, image, codes.mean(0))
+            mode, spread, shrink = _whitened(run, image, codes.mean(0))
             each, failures = [], 0
             for start in codes:
                 # A potential and not the model: a site for each factor would cost three times.
@@ -60,36 +62,16 @@ def nuts(
 def _energy(run: Run, image: Tensor, z: Tensor) -> Tensor:
     """-log p(x, z) up to a constant, of one code."""
     pixels = run.model.likelihood(run.model.decoder(z.unsqueeze(0))).to_event(3)
-    energy: Tensor = (z**2).sum() / 2 - pixels.log_prob(image).sum()
+    energy: Tensor = run.model.code_prior.energy(z) - pixels.log_prob(image).sum()
     return energy
 
 
-def _hessian(run: Run, image: Tensor, z: Tensor, *, step: float = 0.03) -> Tensor:
-    """Second derivatives of the energy, by differences of first ones: kernels give no second."""
-
-    def gradient(at: Tensor) -> Tensor:
-        at = at.detach().requires_grad_()
-        (found,) = torch.autograd.grad(_energy(run, image, at), at)
-        return found
-
-    steps = step * torch.eye(len(z), dtype=z.dtype, device=z.device)
-    rows = torch.stack([gradient(z + d) - gradient(z - d) for d in steps]) / (2 * step)
-    return (rows + rows.T) / 2
-
-
-def _laplace(run: Run, image: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mode of p(z | x), a root T of the inverse Hessian there, and the inverse of T."""
-    z = start.clone().requires_grad_()
-    climber = torch.optim.LBFGS([z], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        energy = _energy(run, image, z)
-        (z.grad,) = torch.autograd.grad(energy, z)
-        return energy
-
-    climber.step(closure)  # type: ignore[arg-type]
-    mode = z.detach()
-    values, vectors = torch.linalg.eigh(_hessian(run, image, mode))
-    # The prior's precision is 1: no direction is looser, whatever a kink in the decoder says.
-    roots = values.clamp(min=1.0).sqrt()
-    return mode, vectors / roots, roots.unsqueeze(-1) * vectors.mT
+def _whitened(run: Run, image: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and root T of the normal nearest to p(z | x), and the inverse of T."""
+    fit = NormalFit(climbs=6)
+    noise = torch.randn(*fit.noise, len(start), device=start.device)
+    loc, root = nearest_normal(run.model, image, start.unsqueeze(0), noise, fit)
+    if not (loc.isfinite().all() and root.isfinite().all()):  # no normal: NUTS moves z itself
+        one = torch.eye(len(start), dtype=start.dtype, device=start.device)
+        return start, one, one
+    return loc[0], root[0], torch.linalg.inv(root[0])

@@ -34,7 +34,7 @@ def ranks(
         at_once = min(IMAGES_AT_ONCE, batch_size(run))
         for start in range(0, simulations, at_once):
             count = min(at_once, simulations - start)
-            z = torch.randn(count, run.code.latents, device=run.device)
+            z = run.model.code_prior.sample(count)
             images = run.model.likelihood(run.model.decoder(z)).sample()
             # One plate of draws and no pictures: the guide alone is cheap.
             below = (draw_codes(run, images, draws) < z).sum(0)

@@ -23,6 +23,8 @@ STRAY = 0.05  # of the distribution of LOO-PIT
 RATIO = 1.25
 NATS = 1.0
 BAD_IMAGES = 0.1
+COVERAGE = 0.05  # of the images
+LEVELS = (0.5, 0.9, 0.95)
 RHAT = 1.05
 LEAST_ESS = 50.0
 ACTIVE = 0.01
@@ -31,13 +33,60 @@ _FEW = "one image says nothing of how others differ; give more with --images"
 
 def judge(findings: Findings) -> list[Verdict]:
     """Every verdict, in the order of the page."""
-    makers = (_weights, _bound, _gap, _sbc, _nuts, _predictive, _loo_pit, _aggregate, _units)
+    makers = (
+        _coverage,
+        _weights,
+        _bound,
+        _gap,
+        _sbc,
+        _nuts,
+        _predictive,
+        _loo_pit,
+        _aggregate,
+        _units,
+    )
     made = [verdict for maker in makers for verdict in maker(findings)]
     refused = [
         Verdict(name, "all", None, f"{name} is not asked: {why}")
         for name, why in findings.refused.items()
     ]
     return made + refused
+
+
+def _coverage(findings: Findings) -> Iterator[Verdict]:
+    for factor in findings.factors("coverage"):
+        below, sd, off = findings.arrays[f"coverage/{factor}"].astype(np.float64).T
+        inside = {level: float((np.abs(2 * below - 1) <= level).mean()) for level in LEVELS}
+        figures = {f"inside_{100 * level:.0f}": share for level, share in inside.items()}
+        figures |= {
+            "sd": float(np.median(sd)),
+            "rms": float(np.sqrt((off**2).mean())),
+            "bias": float(off.mean()),
+            "images": len(below),
+        }
+        margins = {p: COVERAGE + ERRORS * (p * (1 - p) / len(below)) ** 0.5 for p in LEVELS}
+        ok = all(abs(inside[p] - p) <= margins[p] for p in LEVELS)
+        shares = ", ".join(f"{share:.0%} of {level:.0%}" for level, share in inside.items())
+        text = (
+            f"the true {factor} of {len(below)} images lies in {shares} intervals; sd "
+            f"{figures['sd']:.2f} (median), error {figures['rms']:.2f} (rms), in degrees for angles"
+        )
+        if not ok:
+            worst = max(LEVELS, key=lambda p: abs(inside[p] - p))
+            text += f": they are too {'narrow' if inside[worst] < worst else 'wide'}"
+            text += f", {_blame(findings, factor)}"
+        yield Verdict("coverage", factor, ok, text, figures)
+
+
+def _blame(findings: Findings, factor: str) -> str:
+    """Whether the model or the guide misplaces the truth, by what NUTS says of the guide."""
+    about = [v.ok for v in _nuts(findings) if v.subject.partition("[")[0] == factor]
+    judged = [ok for ok in about if ok is not None]
+    if not judged:
+        return "by the guide's fault or the model's: NUTS could not say whose"
+    if all(judged):
+        return "and NUTS agrees with the guide: the model is wrong"
+    return "and NUTS disagrees with the guide: the guide is wrong"
 
 
 def _weights(findings: Findings) -> Iterator[Verdict]:

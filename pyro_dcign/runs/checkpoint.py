@@ -220,7 +220,10 @@ def load_module_file(run: Run, path: Path) -> None:
     wanted = run.modules.state_dict()
     tensors = read_tensors(path, sum(t.nbytes for t in wanted.values()))
     if {n: t.shape for n, t in wanted.items()} != {n: t.shape for n, t in tensors.items()}:
-        raise InputError(f"{path} is to hold the networks of {run.folder}/config.toml; restore it")
+        raise InputError(
+            f"{path} is to hold the networks of {run.folder}/config.toml with the guide "
+            f"{run.config.guide!r}; restore it, or name the guide that it was trained with"
+        )
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise InputError(f"{path} is to hold finite numbers, {name} does not; restore the file")

@@ -161,9 +161,12 @@ def open_run(
     *,
     device: str | None = None,
     trusted: Sequence[str] = (),
-    guide: type[Any] | None = None,
+    guide: str | type[Any] | None = None,
 ) -> Run:
     """A run as its ``config.toml`` describes it, with untrained networks.
+
+    Another ``guide`` than the run's examines its model by another way of inference; its parameters
+    have to be those of the run's.
 
     A run may come from a stranger, and a guide from a file or a module is code: one that is neither
     shipped nor installed under a name is loaded only where it is among the ``trusted`` ones. A
@@ -183,6 +186,9 @@ def open_run(
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is to be a run's config: {error}; restore the file") from None
     config = configure(completed(settings), source=str(path))
+    if isinstance(guide, str):
+        config, trusted = dataclasses.replace(config, guide=guide), [guide]
+        guide = None
     if guide is None and config.guide not in known_guides() and config.guide not in trusted:
         raise InputError(
             f"{folder} is to use an installed guide, but names the code {config.guide!r}; if you "
