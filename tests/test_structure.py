@@ -24,6 +24,7 @@ ORDER = [
     "training",
     "posterior",
     "measures",
+    "explorer",
     "cli",
     "__main__",
 ]
