@@ -225,7 +225,10 @@ function work() {
     const wasm = address(runtime, "application/wasm");
     Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmPaths: { wasm } });
     const options = { executionProviders: ["wasm"], graphOptimizationLevel: "all" };
-    const open = (bytes) => ort.InferenceSession.create(new Uint8Array(bytes), options);
+    const open = (bytes) => ort.InferenceSession.create(
+      bytes.buffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new Uint8Array(bytes),
+      options,
+    );
     sessions = { reader: await open(reader), renderer: await open(renderer) };
   };
   const run = async ({ network, input, dims, data }) => {
@@ -290,13 +293,13 @@ const title = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " 
 
 /** How familiar a picture is, from its reconstruction error and quantiles of test images. */
 export function familiarity(error, quantiles) {
-  const measured = `reconstruction error ${(error * 1e4).toFixed(0)} · 10⁻⁴`;
+  const measured = `Reconstruction error ${(error * 1e4).toFixed(0)} · 10⁻⁴`;
   if (!quantiles) return ["plain", `${measured}. This network came without errors of test pictures to compare.`];
   const at = (q) => quantiles[q] ?? Infinity;
   const times = `${measured}, ${(error / at("0.5")).toFixed(1)} times that of a test picture`;
-  if (error <= at("0.95")) return ["good", `Like what the network knows: ${times}.`];
-  if (error <= at("0.999")) return ["fair", `Unlike what the network knows: ${times}. Read it with care.`];
-  return ["poor", `Nothing like what the network knows: ${times}. Do not trust this reading.`];
+  if (error <= at("0.95")) return ["good", `Like what the network knows. ${times}.`];
+  if (error <= at("0.999")) return ["fair", `Unlike what the network knows. ${times}. Read it with care.`];
+  return ["poor", `Nothing like what the network knows. ${times}. Do not trust this reading.`];
 }
 
 // ---------------------------------------------------------------- the page
@@ -309,13 +312,14 @@ const BODY = `
 </section>
 <p class="status" role="status" aria-live="polite">Loading the network …</p>
 <p class="familiar"></p>
-<section class="knobs" aria-label="Knobs"></section>
+<section class="knobs" aria-label="Knobs"><p class="legend">Shaded: 95 % interval of the reading.</p></section>
 <section class="people">
   <div class="heads" role="group" aria-label="Built-in pictures"></div>
   <div class="row">
-    <div class="pick" role="radiogroup" aria-label="What a chosen picture becomes">
-      <label><input type="radio" name="slot" value="first" checked> first picture</label>
-      <label><input type="radio" name="slot" value="second"> second picture</label>
+    <div class="pick" role="radiogroup" aria-label="A new picture is the">
+      <span>A new picture is the</span>
+      <label><input type="radio" name="slot" value="first" checked> first</label>
+      <label><input type="radio" name="slot" value="second"> second, to mix in</label>
     </div>
     <label class="button">Choose a file<input class="file" type="file" accept="image/*"></label>
     <button type="button" class="camera">Webcam</button>
@@ -401,24 +405,25 @@ async function render({ model, el }) {
     const { low, high } = about.factors[name];
     const row = document.createElement("div");
     row.className = "knob";
-    row.innerHTML = `<label><span>${title(name)}</span><input type="range" min="${low}" max="${high}" step="0.5"></label><output></output>`;
-    const [slider, output] = [row.querySelector("input"), row.querySelector("output")];
-    knobs[name] = { slider, output, low, high, curve };
+    row.innerHTML = `<label><span>${title(name)}</span><input type="range" min="${low}" max="${high}" step="0.5"></label><output class="value"></output><output class="read"></output>`;
+    const [slider, value, read] = ["input", ".value", ".read"].map((s) => row.querySelector(s));
+    knobs[name] = { slider, value, read, low, high, curve };
     slider.addEventListener("input", () => {
       state.values[name] = Number(slider.value);
       label(name);
       draw();
     });
-    $(".knobs").append(row);
+    $(".legend").before(row);
   });
   function label(name) {
-    const { slider, output, curve } = knobs[name];
-    const moved = name in state.values;
+    const { slider, value, read, curve } = knobs[name];
     const { loc, scale } = posed();
     const [from, to] = scale ? curve.interval(loc, scale) : [];
-    const read = scale ? `read ${degrees(state.read[name])}, 95 % ${degrees(from)} to ${degrees(to)}` : "";
-    output.textContent = moved ? `${degrees(Number(slider.value))} · ${read}` : read;
-    slider.setAttribute("aria-valuetext", `${degrees(Number(slider.value))}${read && `, ${read}`}`);
+    const words = scale ? `read ${degrees(state.read[name])} (${degrees(from)} to ${degrees(to)})` : "";
+    const now = degrees(name in state.values ? state.values[name] : state.read[name]);
+    value.textContent = now;
+    read.textContent = words;
+    slider.setAttribute("aria-valuetext", [now, words].filter(Boolean).join(", "));
   }
   function settle() {
     state.read = {};
@@ -427,7 +432,11 @@ async function render({ model, el }) {
       state.read[name] = curve.nearest(curve.indices.map((i) => loc[i]));
       slider.value = state.values[name] ?? state.read[name];
       const [from, to] = scale ? curve.interval(loc, scale) : [0, 0];
-      const share = (x) => `${Math.max(0, Math.min(100, (100 * (x - low)) / (high - low)))}%`;
+      // The middle of the thumb, 0.75rem wide, runs from half its width to half before the end.
+      const share = (x) => {
+        const part = Math.max(0, Math.min(1, (x - low) / (high - low)));
+        return `calc(0.375rem + ${part} * (100% - 0.75rem))`;
+      };
       slider.style.setProperty("--from", share(from));
       slider.style.setProperty("--to", share(to));
       label(name);
@@ -664,13 +673,14 @@ async function render({ model, el }) {
     say("Opened from a link, which holds a code and no picture.");
   }
 
-  el.explorer = { state, times: [], bring, settled: async () => { await line; await busy; } };
+  const leave = () => { stop(); network.worker.terminate(); };
+  el.explorer = { state, familiarity, times: [], bring, settled: async () => { await line; await busy; } };
   try {
     const parts = ["module", "runtime", "reader", "renderer"].map((name) => [name, model.get(name)]);
     await network.ask(Object.fromEntries(parts));
   } catch (error) {
     say(`The network could not be loaded: ${error.message}`);
-    return;
+    return leave;
   }
   let recalled = false;
   if (location.hash.startsWith("#code=")) {
@@ -684,6 +694,7 @@ async function render({ model, el }) {
   if (!recalled && heads.length) await bring(heads[0], "Head 1");
   else if (!recalled) say("Drop a picture here, or choose a file.");
   el.dataset.ready = "";
+  return leave;
 }
 
 export default { render };

@@ -1,9 +1,10 @@
 """ONNX: a run's guide and decoder as two files that any runtime reads without PyTorch."""
 
 import contextlib
-import importlib
+import importlib.util
 import io
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +16,9 @@ from torch import nn
 from pyro_dcign.errors import InputError
 from pyro_dcign.explorer.traced import Reader, Renderer, refuse_other_than_normal
 from pyro_dcign.files import content, digest, parse_json, whole
+from pyro_dcign.images import intensities
 from pyro_dcign.measures import open_calibration
-from pyro_dcign.runs import PARAMETERS, Run, undisturbed
+from pyro_dcign.runs import PARAMETERS, Run, encode, undisturbed
 
 READER, RENDERER = "reader.onnx", "renderer.onnx"
 OPSET = 18
@@ -48,36 +50,60 @@ def describe(run: Run) -> dict[str, Any]:
     return found
 
 
-def models(run: Run) -> tuple[Any, Any]:
-    """The reader and the renderer as ONNX models, every constant folded.
+def reader(run: Run) -> Any:
+    """The guide as an ONNX model: ``picture`` to ``loc`` and ``scale``.
 
     Raises:
         InputError: A missing package, or a guide that is not normal given the picture.
     """
+    _need_packages()
+    refuse_other_than_normal(run)
+    side, draw = run.config.side, torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (3, side, side), generator=draw).to(torch.uint8)
+    pictures = intensities(pixels).to(run.device)
+    module = Reader(run.guide, run.code)
+    with undisturbed(run):
+        try:
+            model, program = _traced(module, pictures[:2], "picture", ["loc", "scale"])
+            found, _ = program.module()(pictures)
+        except Exception as error:  # the exporter raises what the guide's operators make it raise
+            found = torch.full((3, run.code.latents), torch.nan)
+            cause = " ".join(str(error.__cause__ or error).split())[:160]
+        else:
+            cause = "a reading that depends on the number of pictures"
+    if not torch.allclose(found.cpu(), encode(run, pixels), rtol=0, atol=1e-3):
+        raise InputError(
+            f"an exported guide is to be a graph of ONNX operators, got of {run.config.guide} "
+            f"{cause}; train a mean_field guide"
+        )
+    return model
+
+
+def renderer(run: Run) -> Any:
+    """The decoder as an ONNX model: ``code`` to the mean ``picture``, every kernel folded.
+
+    Raises:
+        InputError: A missing package.
+    """
+    _need_packages()
+    codes = torch.zeros(2, run.code.latents, device=run.device)
+    with undisturbed(run):
+        return _traced(Renderer(run.model), codes, "code", ["picture"])[0]
+
+
+def _need_packages() -> None:
     for name in _NEEDS:
         if importlib.util.find_spec(name) is None:
             raise InputError(
                 f"ONNX needs the packages {' and '.join(_NEEDS)}, {name} is missing; "
                 "pip install 'pyro-dcign[onnx]'"
             )
-    refuse_other_than_normal(run)
-    side = run.config.side
-    pictures = torch.full((2, 1, side, side), 0.5, device=run.device)
-    codes = torch.zeros(2, run.code.latents, device=run.device)
-    with undisturbed(run):
-        try:
-            reader = _traced(Reader(run.guide, run.code), pictures, "picture", ["loc", "scale"])
-        except torch.onnx.errors.OnnxExporterError as error:
-            cause = " ".join(str(error.__cause__ or error).split())[:120]
-            raise InputError(
-                f"the guide {run.config.guide} is to be a graph of ONNX operators, got {cause}; "
-                "train a mean_field guide"
-            ) from None
-        renderer = _traced(Renderer(run.model), codes, "code", ["picture"])
-    return reader, renderer
 
 
-def _traced(module: nn.Module, example: torch.Tensor, name: str, outputs: list[str]) -> Any:
+def _traced(
+    module: nn.Module, example: torch.Tensor, name: str, outputs: list[str]
+) -> tuple[Any, Any]:
+    """The ONNX model, and PyTorch's own graph that it was made from."""
     from onnxscript import optimizer  # noqa: PLC0415
 
     with _quiet():
@@ -92,10 +118,8 @@ def _traced(module: nn.Module, example: torch.Tensor, name: str, outputs: list[s
             verbose=False,
         )
         # A folded 7×7 kernel is larger than what the exporter folds of its own accord.
-        optimizer.optimize(
-            program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE
-        )
-    return program.model_proto
+        optimizer.optimize(program.model, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
+    return program.model_proto, program.exported_program
 
 
 @contextlib.contextmanager
@@ -106,7 +130,12 @@ def _quiet() -> Iterator[None]:
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")  # the exporter's remarks on PyTorch's own insides
-        yield
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 def export_onnx(run: Run, folder: Path) -> tuple[Path, Path]:
@@ -126,7 +155,7 @@ def export_onnx(run: Run, folder: Path) -> tuple[Path, Path]:
     about = {key: json.dumps(value) for key, value in describe(run).items()}
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / READER, folder / RENDERER
-    for path, model in zip(paths, models(run), strict=True):
+    for path, model in zip(paths, (reader(run), renderer(run)), strict=True):
         _label(model, about)
         with whole(path) as temporary:
             temporary.write_bytes(model.SerializeToString())

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from pyro_dcign.explorer.export import describe, models
+from pyro_dcign.explorer.export import describe, reader, renderer
 from pyro_dcign.files import opened, write_whole
 from pyro_dcign.runs import Run
 from pyro_dcign.scenes import load_scene
@@ -52,7 +52,7 @@ def write_page(run: Run, path: Path, *, pictures: Sequence[Path] = ()) -> None:
     Raises:
         InputError: As for :func:`export_onnx`; also a picture that cannot be read.
     """
-    reader, renderer = (_packed(halved(model)) for model in models(run))
+    networks = [_packed(halved(model)) for model in (reader(run), renderer(run))]
     fields = {
         "licence": escape((HERE / "vendor" / "LICENSE-onnxruntime").read_text(encoding="utf-8")),
         "style": (HERE / "explorer.css").read_text(encoding="utf-8"),
@@ -60,8 +60,8 @@ def write_page(run: Run, path: Path, *, pictures: Sequence[Path] = ()) -> None:
         "heads": _json([address(picture) for picture in pictures] or heads(run)),
         "module": _packed((HERE / "vendor" / MODULE).read_bytes()),
         "runtime": _base64((HERE / "vendor" / RUNTIME).read_bytes()),
-        "reader": reader,
-        "renderer": renderer,
+        "reader": networks[0],
+        "renderer": networks[1],
         "source": _packed((HERE / "explorer.js").read_bytes()),
     }
     write_whole(path, filled((HERE / "page.html").read_text(encoding="utf-8"), fields))
