@@ -308,7 +308,7 @@ const BODY = `
 <section class="stage" aria-label="Pictures">
   <figure class="drop"><canvas class="picture" role="img" aria-label="The picture"></canvas><figcaption>picture</figcaption></figure>
   <figure><canvas class="decoded" role="img" aria-label="The picture as the network decodes it"></canvas><figcaption>decoded</figcaption></figure>
-  <figure class="turn" tabindex="0" role="group" aria-label="Edited picture. Arrow keys turn it, with Shift they move the lamp."><canvas class="edited" role="img" aria-label="The edited picture"></canvas><figcaption>edited</figcaption></figure>
+  <figure class="large"><div class="turn" tabindex="0" role="group" aria-label="Edited picture. Arrow keys turn it, with Shift they move the lamp."><canvas class="edited" role="img" aria-label="The edited picture"></canvas></div><figcaption>edited</figcaption></figure>
 </section>
 <p class="status" role="status" aria-live="polite">Loading the network …</p>
 <p class="familiar"></p>
@@ -326,7 +326,7 @@ const BODY = `
   </div>
   <div class="shot" hidden><video playsinline muted aria-label="Webcam"></video><button type="button" class="snap">Take the picture</button></div>
   <details class="crop"><summary>Framing of the picture</summary>
-    <p>Move the square until the head fills it as the built-in heads do.</p>
+    <p>Move the square until it frames its subject as the built-in pictures do.</p>
     <label>zoom <input type="range" class="zoom" min="1" max="6" step="0.02" value="1"></label>
     <label>left, right <input type="range" class="shift-x" min="-1" max="1" step="0.01" value="0"></label>
     <label>up, down <input type="range" class="shift-y" min="-1" max="1" step="0.01" value="0"></label>
@@ -516,7 +516,7 @@ async function render({ model, el }) {
         await take(bitmap, which, name);
         const small = Math.min(bitmap.width, bitmap.height) < 32;
         const size = `${bitmap.width} by ${bitmap.height} pixels`;
-        say(small ? `${name} has ${size}: too small to show a head.` : `${name}, ${size}, is the ${which} picture.`);
+        say(small ? `${name} has ${size}: too small to show much.` : `${name}, ${size}, is the ${which} picture.`);
       } catch (error) {
         say(`${name} could not be read: ${error.message}`);
       }
@@ -540,8 +540,8 @@ async function render({ model, el }) {
   heads.forEach((address, i) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.innerHTML = `<img alt="head ${i + 1}" src="${address}">`;
-    button.addEventListener("click", () => bring(address, `Head ${i + 1}`));
+    button.innerHTML = `<img alt="picture ${i + 1}" src="${address}">`;
+    button.addEventListener("click", () => bring(address, `Picture ${i + 1}`));
     $(".heads").append(button);
   });
   $(".file").addEventListener("change", ({ target }) => {
@@ -691,7 +691,7 @@ async function render({ model, el }) {
       say("The link in the address is damaged or of another network.");
     }
   }
-  if (!recalled && heads.length) await bring(heads[0], "Head 1");
+  if (!recalled && heads.length) await bring(heads[0], "Picture 1");
   else if (!recalled) say("Drop a picture here, or choose a file.");
   el.dataset.ready = "";
   return leave;

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,17 @@ def give(page: Any, name: str, content: bytes, kind: str = "image/png") -> str:
     """Choose a file; what the page then says."""
     page.evaluate("document.querySelector('.status').textContent = ''")
     page.set_input_files(".file", {"name": name, "mimeType": kind, "buffer": content})
-    said = "document.querySelector('.status').textContent !== ''"
-    page.wait_for_function(said, timeout=DRAWN)
+    wait(page, "document.querySelector('.status').textContent !== ''")
     settle(page)
     return str(page.text_content(".status"))
+
+
+def wait(page: Any, expression: str) -> None:
+    """Until an expression is true; Playwright's own way needs eval, which the page forbids."""
+    until = time.monotonic() + DRAWN / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < until, expression
+        time.sleep(0.02)
 
 
 def settle(page: Any) -> None:
@@ -239,7 +247,7 @@ def test_a_photograph_is_turned_as_its_camera_says(page: Any) -> None:
 def test_a_second_picture_gives_its_person_or_its_pose(page: Any, shipped: Run) -> None:
     page.check("input[value=second]")
     page.click(".heads button:nth-child(6)")
-    page.wait_for_function("document.querySelector('main').explorer.state.second", timeout=DRAWN)
+    wait(page, "document.querySelector('main').explorer.state.second !== null")
     settle(page)
     state = page.evaluate(
         """(() => { const s = document.querySelector('main').explorer.state;
@@ -259,11 +267,11 @@ def test_a_second_picture_gives_its_person_or_its_pose(page: Any, shipped: Run) 
 def test_a_strip_and_a_gif_are_saved(page: Any) -> None:
     with page.expect_download(timeout=DRAWN) as saved:
         page.click(".strip")
-    strip = Image.open(saved.value.path())
-    assert (strip.format, strip.width > 8 * strip.height) == ("PNG", True) or strip.width > 1000
+    strip = Image.open(io.BytesIO(saved.value.path().read_bytes()))
+    assert (strip.format, strip.size) == ("PNG", (11 * 134 + 6, 156))
     with page.expect_download(timeout=DRAWN) as saved:
         page.click(".gif")
-    moving = Image.open(saved.value.path())
+    moving = Image.open(io.BytesIO(saved.value.path().read_bytes()))
     assert (moving.format, moving.n_frames, moving.size) == ("GIF", 48, (256, 256))
     moving.seek(24)
     last = np.asarray(moving.convert("L"), dtype=int)
@@ -275,7 +283,7 @@ def test_a_link_brings_the_state_back_without_the_picture(page: Any, browser: An
     knobs(page)["azimuth"].query_selector("input").fill("-20")
     settle(page)
     page.click(".link")
-    page.wait_for_function("location.hash.startsWith('#code=')")
+    wait(page, "location.hash.startsWith('#code=')")
     other = browser.new_page()
     other.goto(page.url)
     other.wait_for_selector("[data-ready]", state="attached", timeout=LOADED)
@@ -289,7 +297,7 @@ def test_a_damaged_link_is_said_and_the_page_opens(browser: Any, file: Path) -> 
     other = browser.new_page()
     other.goto(file.as_uri() + "#code=!!")
     other.wait_for_selector("[data-ready]", state="attached", timeout=LOADED)
-    assert "Head 1" in other.text_content(".status")
+    assert "Picture 1" in other.text_content(".status")
     other.close()
 
 
@@ -306,7 +314,7 @@ def test_familiarity_is_said_in_words(page: Any, error: float, kind: str, word: 
     assert found[1].startswith(f"{word} what the network knows")
 
 
-def test_a_picture_s_axe_finds_nothing(page: Any) -> None:
+def test_axe_finds_nothing_to_mend_in_light_and_dark(page: Any) -> None:
     source = os.environ.get("AXE")
     if source is None:
         pytest.skip("AXE is to name axe.min.js of npm's axe-core")
