@@ -3,7 +3,9 @@
 ONNX Runtime's WebAssembly and its module lie in ``vendor/`` as npm's ``onnxruntime-web`` 1.23.0 has
 them, the first one gzipped. They are committed and not fetched when the package is built: an
 installation from a clone needs no npm and no network, and the file that runs is the file that was
-tested. ``pyro_dcign.explorer.page.VENDORED`` has their digests.
+tested. To take another release: ``npm pack onnxruntime-web@VERSION``, ``gzip -9 -n`` its
+``dist/ort-wasm-simd-threaded.wasm``, copy its ``dist/ort.wasm.bundle.min.mjs``, and write their
+digests into :data:`VENDORED`.
 """
 
 import base64
@@ -29,7 +31,11 @@ VENDORED = {
     MODULE: "9bfe69fdc86a6ce7aacaccfada8d3124237328efd61eac0e594832488ef3457d",
     RUNTIME: "a9649898c7caedbca0b9b9e2dd5732b16a31b8c05858772b5dc47145f18ac3d1",
 }
-"""SHA-256 of the files of ``onnxruntime-web`` 1.23.0 that the package holds."""
+"""SHA-256 of the files of ``onnxruntime-web`` 1.23.0 that the package holds.
+
+npm's integrity of the release is
+``sha512-w0bvC2RwDxphOUFF8jFGZ/dYw+duaX20jM6V4BIZJPCfK4QuCpB/pVREV+hjYbT3x4hyfa2ZbTaWx4e1Vot0fQ==``.
+"""
 
 HEADS, FIRST_HEAD = 12, 2**30 + 2**19
 """How many heads are built in, and the first one's number: among those kept for tests."""

@@ -229,6 +229,32 @@ def test_any_picture_gets_one_line_and_the_page_goes_on(page: Any, name: str) ->
     assert page.errors == []
 
 
+def test_a_dropped_file_is_taken_and_other_things_are_said(page: Any) -> None:
+    dropped = page.evaluate_handle(
+        """(bytes) => { const d = new DataTransfer();
+        d.items.add(new File([new Uint8Array(bytes)], 'dropped.png', {type: 'image/png'}));
+        return d; }""",
+        list(png(GREY)),
+    )
+    page.dispatch_event("main", "drop", {"dataTransfer": dropped})
+    wait(page, "document.querySelector('.status').textContent.startsWith('dropped.png')")
+    nothing = page.evaluate_handle("new DataTransfer()")
+    page.dispatch_event("main", "drop", {"dataTransfer": nothing})
+    assert "no file" in page.text_content(".status")
+
+
+def test_the_square_moves_over_the_picture(page: Any) -> None:
+    half = np.repeat(np.array([[0, 255]], np.uint8), 64, axis=1)  # black, then white
+    give(page, "half.png", png(Image.fromarray(np.repeat(half, 128, axis=0))))
+    assert 120 < pixels(page, ".picture").mean() < 135
+    page.click("summary")
+    page.fill(".zoom", "3")
+    page.fill(".shift-x", "1")
+    settle(page)
+    assert pixels(page, ".picture").min() > 250
+    page.click("summary")
+
+
 def test_what_is_transparent_lies_on_black(page: Any) -> None:
     give(page, "clear.png", png(Image.new("RGBA", (80, 80), (255, 255, 255, 0))))
     assert pixels(page, ".picture").max() == 0
