@@ -24,6 +24,7 @@ ORDER = [
     "training",
     "posterior",
     "measures",
+    "explorer",
     "network",
     "cli",
     "__main__",

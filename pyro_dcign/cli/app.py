@@ -21,6 +21,8 @@ COMMANDS = {
     "check": "Say in plain words whether the posterior is right.",
     "compare": "Train guides on the same data, seeds and order: one table.",
     "render": "Re-render a picture under other poses and lights.",
+    "explore": "Write a page in which a network is turned by hand.",
+    "export": "Write a network as ONNX files.",
     "doctor": "Show versions and devices, and what a fit here would use.",
 }
 """Each command's one-line help; its function of the same name lives in the module of that name."""
