@@ -4,24 +4,25 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.images import Images
 from pyro_dcign.model.diagonal import Standard
 from pyro_dcign.model.likelihoods import load_likelihood
 from pyro_dcign.model.networks import Decoder
+from pyro_dcign.model.registered import Registered
 from pyro_dcign.model.residual import ResidualDecoder
 
 
-class Model(nn.Module):
+class Model(Registered):
     """Standard normal factors, rendered by the decoder: one sample site for each factor.
 
     The sites ``azimuth``, ``elevation``, … ``intrinsic`` (event shape: the factor's latents) and
     ``image`` (event shape ``(1, side, side)``) lie in ``plate("images")``, as do a guide's.
 
-    Its parameters live in the module, never in Pyro's global store, so several models in one
-    process cannot disturb each other.
+    Its parameters live in the module; Pyro's SVI is told of them, under names of their own, so
+    several models in one process cannot disturb each other.
     """
 
     def __init__(
@@ -36,19 +37,21 @@ class Model(nn.Module):
         self.decoder, self.code = decoder, code
         self.likelihood = load_likelihood(likelihood, pixel_scale)
 
-    def forward(self, images: Images) -> Images:
-        """Score images: the Pyro program p(z) p(x | z)."""
+    def forward(
+        self, images: Images | None = None, *, n: int = 1
+    ) -> Float[Tensor, "*batch 1 height width"]:
+        """Score images, or draw ``n`` new ones: the Pyro program p(z) p(x | z)."""
+        like = next(self.decoder.parameters()) if images is None else images
+        count = n if images is None else len(images)
         # Both parameters are tensors: a number would be copied to the device at every step.
-        zeros, ones = images.new_zeros(()), images.new_ones(())
-        with pyro.plate("images", len(images), dim=-1):
+        zeros, ones = like.new_zeros(()), like.new_ones(())
+        with pyro.plate("images", count, dim=-1):
             latents = self.code.join(
                 {
                     name: pyro.sample(
                         name,
                         Standard(
-                            dist.Normal(zeros, ones, validate_args=False).expand(
-                                [len(images), size]
-                            ),
+                            dist.Normal(zeros, ones, validate_args=False).expand([count, size]),
                             1,
                         ),
                     )

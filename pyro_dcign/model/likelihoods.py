@@ -1,6 +1,7 @@
 """Likelihoods p(x | z): image logits to a distribution over pixels."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyro.distributions as dist
@@ -23,12 +24,9 @@ def _continuous_bernoulli(logits: Tensor) -> Any:
     return dist.ContinuousBernoulli(logits=logits, validate_args=False)
 
 
-def _normal(scale: float) -> Likelihood:
-    def likelihood(logits: Tensor) -> Any:
-        scales = torch.full_like(logits, scale)
-        return dist.Normal(logits.sigmoid(), scales, validate_args=False)
-
-    return likelihood
+def _normal(scale: float, logits: Tensor) -> Any:
+    scales = torch.full_like(logits, scale)
+    return dist.Normal(logits.sigmoid(), scales, validate_args=False)
 
 
 def load_likelihood(name: str, pixel_scale: float) -> Likelihood:
@@ -40,7 +38,7 @@ def load_likelihood(name: str, pixel_scale: float) -> Likelihood:
     found: dict[str, Likelihood] = {
         "bernoulli": _bernoulli,
         "continuous_bernoulli": _continuous_bernoulli,
-        "normal": _normal(pixel_scale),
+        "normal": partial(_normal, pixel_scale),
     }
     if name not in found:
         raise InputError(f"likelihood is one of {', '.join(found)}, got {name!r}; choose one")

@@ -22,6 +22,7 @@ from pyro_dcign.model import (
     Model,
     ResidualDecoder,
     ResidualEncoder,
+    adopt,
     known_guides,
     load_guide,
 )
@@ -126,8 +127,7 @@ def build(folder: Path, config: Config, factors: Mapping[str, FactorRange]) -> R
         encoder, decoder = _networks(config, code)
         model = Model(decoder, code, likelihood=config.likelihood, pixel_scale=config.pixel_scale)
         guide = guide_class(encoder, code)
-        if hasattr(guide, "bind"):
-            guide.bind(model)
+        adopt(guide, model)
     modules = nn.ModuleDict({"model": model, "guide": guide}).to(device)
     modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(folder, config, factors, code, model, guide, device)
