@@ -2,11 +2,11 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Active, AnyEncoder, linear_head, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Guide, linear_head, sample_diagonal
 
 Group = Float[Tensor, "groups images latents"]
 
@@ -24,7 +24,7 @@ def pair(loc: Group, scale: Group) -> tuple[Group, Group]:
     return torch.where(agree, mean, loc), torch.where(agree, variance.sqrt(), scale)
 
 
-class Adaptive(nn.Module):
+class Adaptive(Guide):
     """q(z | x, x'): the latents in which two images agree are averaged, the others stay.
 
     Ada-GVAE (Locatello et al. 2020, arXiv 2002.02886). It knows which images form a minibatch, and
@@ -36,7 +36,7 @@ class Adaptive(nn.Module):
             see :class:`pyro_dcign.model.handlers.InGroups`.
     """
 
-    groups: Active | None = None
+    takes_groups = True
 
     def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()

@@ -12,12 +12,12 @@ from pyro.infer.autoguide import (
     AutoMultivariateNormal,
     AutoNormal,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, Model, sample_correlated, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Guide, Model, sample_correlated, sample_diagonal
 
 Normals = tuple[Float[Tensor, "images latents"], Float[Tensor, "images latents latents"]]
 """Location and lower triangular root of the covariance of each image's code."""
@@ -26,7 +26,7 @@ INDEPENDENT = (AutoNormal, AutoDiagonalNormal)
 CORRELATED = (AutoLowRankMultivariateNormal, AutoMultivariateNormal)
 
 
-class Auto(nn.Module):
+class Auto(Guide):
     """q(z | x_i) = N(z; m_i, L_i L_iᵀ): an AutoGuide for each image, by ``steps`` of SVI.
 
     Nothing is amortised, so it is for small sets, and the yardstick for what amortising costs. The

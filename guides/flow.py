@@ -11,10 +11,10 @@ from zuko.transforms import MonotonicRQSTransform
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, linear_head
+from pyro_dcign.model import AnyEncoder, Guide, linear_head
 
 
-class Flow(nn.Module):
+class Flow(Guide):
     """z_f = loc_f(x) + scale_f(x) · spline(ε; x, z_<f), ε ~ N(0, 1); intrinsic latents normal.
 
     A monotone rational-quadratic spline of 8 bins for each extrinsic latent (Durkan et al. 2019,

@@ -1,15 +1,14 @@
 """Extrinsic latents with a full covariance: pose and light may trade against each other."""
 
 import torch
-from torch import nn
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.guides.chain import sample_chain
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, linear_head
+from pyro_dcign.model import AnyEncoder, Guide, linear_head
 
 
-class FullRank(nn.Module):
+class FullRank(Guide):
     """q(z | x) = N(e; loc, L Lᵀ) N(intrinsic; loc, diag scale²), L = diag(scale) (1 + A).
 
     A(x) is strictly lower triangular: its rows regress each extrinsic latent on those before.

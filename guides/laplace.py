@@ -3,12 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
 from pyro_dcign.model import (
-    Encoder,
+    AnyEncoder,
+    Guide,
     Model,
     NormalFit,
     linear_head,
@@ -20,7 +21,7 @@ from pyro_dcign.model import (
 KEPT = 4096
 
 
-class Laplace(nn.Module):
+class Laplace(Guide):
     """Trained, the mean field; read (``eval()``), a normal with full covariance for each image.
 
     Its parameters are a mean field's, and so is its training: any run of that guide can be opened
@@ -35,7 +36,7 @@ class Laplace(nn.Module):
 
     effort = NormalFit()
 
-    def __init__(self, encoder: Encoder, code: GraphicsCode) -> None:
+    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()
         self.encoder, self.code = encoder, code
         self.loc = linear_head(encoder.features, code.latents)

@@ -1,15 +1,15 @@
 """Extrinsic latents with a covariance of low rank plus a diagonal."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import INTRINSIC, GraphicsCode
 from pyro_dcign.guides.chain import sample_chain
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, linear_head
+from pyro_dcign.model import AnyEncoder, Guide, linear_head
 
 
-class LowRank(nn.Module):
+class LowRank(Guide):
     """q(z | x) = N(e; loc, S (1 + V Vᵀ) S) N(intrinsic; loc, diag scale²), S = diag(scale).
 
     V(x) has one column for each direction in which the extrinsic latents err together.

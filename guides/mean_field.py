@@ -1,14 +1,13 @@
 """The paper's guide: a normal with diagonal covariance."""
 
 import torch
-from torch import nn
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, linear_head, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Guide, linear_head, sample_diagonal
 
 
-class MeanField(nn.Module):
+class MeanField(Guide):
     """q(z | x) = N(z; loc(x), diag scale(x)²), heads linear in the encoder's features.
 
     The second head gives the log variance (paper, section 3.1; stochastic gradient variational

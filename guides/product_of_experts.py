@@ -4,11 +4,11 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import Active, AnyEncoder, linear_head
+from pyro_dcign.model import AnyEncoder, Guide, linear_head
 
 Group = Float[Tensor, "groups images latents"]
 
@@ -24,7 +24,7 @@ def product(loc: Group, scale: Group) -> tuple[Group, Group]:
     return mean.expand_as(loc), total.rsqrt().expand_as(scale)
 
 
-class ProductOfExperts(nn.Module):
+class ProductOfExperts(Guide):
     """q(z_f | x_i) for each factor that varies, ∏_i q(z_g | x_i) for every other.
 
     The multi-level VAE (Bouchacourt, Tomioka, Nowozin 2018, arXiv 1705.08841): in a minibatch where
@@ -37,7 +37,7 @@ class ProductOfExperts(nn.Module):
             the clamp's place, see :class:`pyro_dcign.model.handlers.InGroups`.
     """
 
-    groups: Active | None = None
+    takes_groups = True
 
     def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None:
         super().__init__()

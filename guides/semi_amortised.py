@@ -1,14 +1,14 @@
 """The encoder proposes, a few steps of SVI for each image improve."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.images import Images
-from pyro_dcign.model import AnyEncoder, Model, linear_head, sample_diagonal
+from pyro_dcign.model import AnyEncoder, Guide, Model, linear_head, sample_diagonal
 
 
-class SemiAmortised(nn.Module):
+class SemiAmortised(Guide):
     """q(z | x) = N(loc_K, diag scale_K²), K natural-gradient steps on the ELBO from loc_0(x).
 
     Each step adds ``rate · scale² ∇loc`` and ``rate/2 · ∇log scale``, neither by more than one

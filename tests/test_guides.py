@@ -33,7 +33,7 @@ from pyro_dcign.model.networks import Encoder
 from pyro_dcign.runs.codes import posterior_mean
 from pyro_dcign.runs.run import Run, build
 from pyro_dcign.training.optimizers import adam
-from pyro_dcign.training.svi import TypedSVI
+from pyro_dcign.training.svi import TypedSVI, typed_svi
 
 FACTORS = {
     "azimuth": FactorRange(0, 360, (), 360.0),
@@ -246,6 +246,16 @@ def test_a_site_without_a_scale_is_clamped_on_its_draw_only(name, tmp_path, imag
     run.guide.steps = 2
     with pytest.raises(InputError, match=r'loc and scale, got .*; clamp on="draw" instead'):
         Clamp(run.code, run.code.active("light"))(run.guide)(images)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("clamp", ["mean", "first"])
+def test_a_clamp_that_a_guide_cannot_have_is_refused_before_training(name, clamp, tmp_path) -> None:
+    run = build(tmp_path, dataclasses.replace(TINY, guide=name, clamp=clamp), FACTORS)
+    with pytest.raises(InputError, match=f"--guide {name} .* --clamp {clamp} .* --clamp exchange"):
+        typed_svi(run)
+    for changes in ({"clamp": "exchange"}, {"clamp": "none"}, {"clamp_on": "draw"}):
+        typed_svi(dataclasses.replace(run, config=dataclasses.replace(run.config, **changes)))
 
 
 def test_a_full_rank_guide_has_the_covariance_of_its_triangle(tmp_path, images) -> None:

@@ -3,12 +3,11 @@
 import pyro
 import pyro.distributions as dist
 import torch
-from torch import nn
 
-from pyro_dcign.model.networks import linear_head
+from pyro_dcign.model import Guide, linear_head
 
 
-class Laplace(nn.Module):
+class Laplace(Guide):
     def __init__(self, encoder, code):
         super().__init__()
         self.encoder, self.code = encoder, code

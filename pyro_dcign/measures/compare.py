@@ -25,7 +25,7 @@ from pyro_dcign.measures.calibration import (
 )
 from pyro_dcign.measures.evaluation import evaluate
 from pyro_dcign.measures.intervals import over_seeds
-from pyro_dcign.model import load_guide
+from pyro_dcign.model import load_guide, supervises_itself
 from pyro_dcign.runs import (
     CALIBRATION,
     CONFIG,
@@ -100,7 +100,7 @@ def config_of(base: Config, guide: str, seed: int) -> Config:
 
 def supervision_of(run: Run) -> str:
     """What tied latents to factors: the clamp, or the guide's own way."""
-    if run.config.clamp != "none" and hasattr(run.guide, "groups"):
+    if run.config.clamp != "none" and supervises_itself(run.guide):
         return "its own"
     on = " on draws" if run.config.clamp_on == "draw" else ""
     return run.config.clamp + (on if run.config.clamp != "none" else "")

@@ -4,7 +4,7 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.images import Images
@@ -13,17 +13,18 @@ from pyro_dcign.model.diagonal import Standard
 from pyro_dcign.model.likelihoods import load_likelihood
 from pyro_dcign.model.networks import Decoder
 from pyro_dcign.model.prior import Prior
+from pyro_dcign.model.registered import Registered
 from pyro_dcign.model.residual import ResidualDecoder
 
 
-class Model(nn.Module):
+class Model(Registered):
     """Normal factors, rendered by the decoder: one sample site for each factor.
 
     The sites ``azimuth``, ``elevation``, … ``intrinsic`` (event shape: the factor's latents) and
     ``image`` (event shape ``(1, side, side)``) lie in ``plate("images")``, as do a guide's.
 
-    Its parameters live in the module, never in Pyro's global store, so several models in one
-    process cannot disturb each other.
+    Its parameters live in the module; Pyro's SVI is told of them, under names of their own, so
+    several models in one process cannot disturb each other.
 
     Attributes:
         step: Updates that its parameters have had; None where that is not known.
@@ -44,25 +45,29 @@ class Model(nn.Module):
         self.likelihood = load_likelihood(likelihood, pixel_scale)
         self.prior: Prior | None = None
 
-    def forward(self, images: Images) -> Images:
-        """Score images: the Pyro program p(z) p(x | z)."""
-        with pyro.plate("images", len(images), dim=-1):
-            pixels = self.likelihood(self.decoder(self._code(images))).to_event(3)
+    def forward(
+        self, images: Images | None = None, *, n: int = 1
+    ) -> Float[Tensor, "*batch 1 height width"]:
+        """Score images, or draw ``n`` new ones: the Pyro program p(z) p(x | z)."""
+        count = n if images is None else len(images)
+        like = next(self.decoder.parameters()) if images is None else images
+        with pyro.plate("images", count, dim=-1):
+            pixels = self.likelihood(self.decoder(self._code(like, count))).to_event(3)
             return pyro.sample("image", pixels, obs=images)
 
-    def _code(self, images: Images) -> Latents:
+    def _code(self, like: Tensor, count: int) -> Latents:
         if self.prior is not None:
             parts = self.prior.loc, self.prior.root
-            loc, root = (part.expand(len(images), *part.shape) for part in parts)
+            loc, root = (part.expand(count, *part.shape) for part in parts)
             return correlated_sites(self.code, loc, root)
         # Both parameters are tensors: a number would be copied to the device at every step.
-        zeros, ones = images.new_zeros(()), images.new_ones(())
+        zeros, ones = like.new_zeros(()), like.new_ones(())
         return self.code.join(
             {
                 name: pyro.sample(
                     name,
                     Standard(
-                        dist.Normal(zeros, ones, validate_args=False).expand([len(images), size]),
+                        dist.Normal(zeros, ones, validate_args=False).expand([count, size]),
                         1,
                     ),
                 )

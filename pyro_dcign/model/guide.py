@@ -1,38 +1,62 @@
-"""Guides q(z | x): the protocol, finding one by name, and codes read from one."""
+"""Guides q(z | x): their base class, and finding one by name."""
 
 import importlib
 import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from pyro_dcign.code import GraphicsCode
+from torch import nn
+
 from pyro_dcign.errors import InputError
-from pyro_dcign.images import Images
-from pyro_dcign.model.residual import AnyEncoder
+from pyro_dcign.model.registered import Registered, register
+from pyro_dcign.model.sites import Active
 
 GROUP = "pyro_dcign.guides"
 """Entry-point group in which third parties register guides, and the package of the shipped ones."""
 
 
-@runtime_checkable
-class Guide(Protocol):
-    """A module whose call samples every factor's site inside ``plate("images")``.
+class Guide(Registered):
+    """q(z | x): a module whose call samples every factor's site inside ``plate("images")``.
 
     It is built as ``GuideClass(encoder, code)``, owns the encoder and adds its own heads. It never
-    observes the site ``image`` and never looks at other data than the images it is given.
+    observes the site ``image`` and never looks at other data than the images it is given. A
+    subclass defines ``__init__`` and ``forward(images)``; the rest has defaults.
 
-    Two things are optional. A guide that climbs the model's own ELBO has ``bind(model)``, called
-    once after both are built. A guide with weak supervision of its own has the attribute
-    ``groups``, which :class:`InGroups` sets during a training step, in the clamp's place.
+    Attributes:
+        clamp_on: ``"draw"`` where no location holds a site (a flow): the paper's clamp, on
+            parameters, is then refused. None where both will do.
+        takes_groups: Whether it has weak supervision of its own, in the handler's place.
+        groups: For such a guide, which factors vary in each minibatch of the images; set by
+            :class:`~pyro_dcign.model.handlers.InGroups` during a training step, else None.
     """
 
-    def __init__(self, encoder: AnyEncoder, code: GraphicsCode) -> None: ...
+    clamp_on: str | None = None
+    takes_groups: bool = False
+    groups: Active | None = None
 
-    def __call__(self, images: Images) -> Any:
-        """Sample the sites of the graphics code for each image."""
-        ...
+    def bind(self, model: Any) -> None:
+        """Called once with the model, which a guide that climbs its ELBO keeps in a tuple."""
+
+
+def adopt(guide: Any, model: nn.Module) -> None:
+    """Bind a guide to its model; one without the base :class:`Guide` is registered here."""
+    if not isinstance(guide, nn.Module):
+        raise InputError(
+            f"a guide is a torch.nn.Module, got {type(guide).__name__}; derive it from "
+            "pyro_dcign.model.Guide"
+        )
+    if not isinstance(guide, Guide):
+        guide.register_forward_pre_hook(register)
+    bind: Any = getattr(guide, "bind", None)
+    if bind is not None:
+        bind(model)
+
+
+def supervises_itself(guide: Any) -> bool:
+    """Whether a guide brings its own weak supervision; ``groups`` says so without the base."""
+    return guide.takes_groups if isinstance(guide, Guide) else hasattr(guide, "groups")
 
 
 def known_guides() -> dict[str, str]:

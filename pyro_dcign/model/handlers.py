@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pyro_dcign.code import GraphicsCode
 from pyro_dcign.config import Config
+from pyro_dcign.errors import InputError
 from pyro_dcign.model.clamp import Clamp
 from pyro_dcign.model.exchange import Exchange
+from pyro_dcign.model.guide import supervises_itself
 from pyro_dcign.model.sites import Active
 
 
@@ -42,14 +44,22 @@ Handler = Callable[[Active], Messenger]
 def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler | None:
     """What wraps the guide in a training step, or None for an entangled code.
 
-    A guide with weak supervision of its own (``groups``) takes the clamp's place.
+    A guide with weak supervision of its own takes the clamp's place.
+
+    Raises:
+        InputError: A clamp on parameters of a guide that can be clamped on its draws only.
     """
     if config.clamp == "none":
         return None
-    if hasattr(guide, "groups"):
+    if supervises_itself(guide):
         return partial(InGroups, guide)
     if config.clamp == "exchange":
         return partial(Exchange, code, agreement=config.agreement)
+    if config.clamp_on == "parameters" and getattr(guide, "clamp_on", None) == "draw":
+        raise InputError(
+            f"--guide {config.guide} is clamped on its draws only, but --clamp {config.clamp} acts "
+            'on parameters; use --clamp exchange, or clamp_on = "draw" in a --config file'
+        )
     options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
     options["keep_kl"] = config.kl_gradient == "kept"
     return partial(Clamp, code, strength=config.strength, **options)

@@ -1,6 +1,6 @@
 """Codes of many images, and images of many codes, in batches: what every measure starts from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from pyro_dcign.code import GraphicsCode, Latents
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Images, Pixels, intensities
 from pyro_dcign.machine import kept_heap
-from pyro_dcign.model import Guide, unclamped_losses
+from pyro_dcign.model import unclamped_losses
 from pyro_dcign.runs.run import Run
 
 Codes = Float[Tensor, "images latents"]
@@ -127,8 +127,12 @@ class AtMean(Messenger):
             msg["done"] = True
 
 
+Program = Callable[[Images], Any]
+"""A guide, alone or within handlers."""
+
+
 @torch.no_grad()
-def posterior_draw(guide: Guide, images: Images, code: GraphicsCode) -> Latents:
+def posterior_draw(guide: Program, images: Images, code: GraphicsCode) -> Latents:
     """One draw of the code of each image: (images, latents)."""
     nodes: Any = poutine.trace(guide).get_trace(images).nodes
     return code.join({name: nodes[name]["value"] for name in code.factors})
@@ -136,7 +140,7 @@ def posterior_draw(guide: Guide, images: Images, code: GraphicsCode) -> Latents:
 
 @torch.no_grad()
 def posterior_mean(
-    guide: Guide, images: Images, code: GraphicsCode
+    guide: Program, images: Images, code: GraphicsCode
 ) -> Float[Tensor, "images latents"]:
     """The posterior mean of the code of each image, the code used by every measure."""
     return posterior_draw(AtMean(code)(guide), images, code)

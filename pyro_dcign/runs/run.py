@@ -22,6 +22,7 @@ from pyro_dcign.model import (
     Model,
     ResidualDecoder,
     ResidualEncoder,
+    adopt,
     known_guides,
     load_guide,
 )
@@ -138,8 +139,7 @@ def build(
         encoder, decoder = _networks(config, code)
         model = Model(decoder, code, likelihood=config.likelihood, pixel_scale=config.pixel_scale)
         built = guide_class(encoder, code)
-        if hasattr(built, "bind"):
-            built.bind(model)
+        adopt(built, model)
     modules = nn.ModuleDict({"model": model, "guide": built}).to(device)
     modules.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(folder, config, factors, code, model, built, device)
