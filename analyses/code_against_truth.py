@@ -25,14 +25,12 @@ from pathlib import Path
 from pyro_dcign.datasets.labelled import evaluation_set
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.runs.run import open_run
+from pyro_dcign.runs import load_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
 FOLDER = Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces"))
-run = open_run(FOLDER, device="cpu")
-load_parameters(run)
+run = load_run(FOLDER, device="cpu")
 images = evaluation_set(Store.open(run.config.data)).resized(run.config.side)
 calibration = open_calibration(run)
 

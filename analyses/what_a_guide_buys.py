@@ -31,7 +31,7 @@ from IPython.display import Markdown
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures.compare import Size, as_table, fit_and_measure, summarise
 from pyro_dcign.measures.figures.comparison import comparison
-from pyro_dcign.runs.run import open_run
+from pyro_dcign.runs.run import untrained_run
 
 if Path.cwd().name == "analyses":  # Jupyter starts a notebook where it lies
     os.chdir("..")
@@ -39,7 +39,7 @@ written = Path(os.environ.get("PYRO_DCIGN_COMPARISON", "analyses/comparison.json
 if written.is_file():
     rows = json.loads(written.read_text())["runs"]
 else:
-    run = open_run(Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces")), device="cpu")
+    run = untrained_run(Path(os.environ.get("PYRO_DCIGN_RUN", "runs/faces")), device="cpu")
     base = replace(run.config, steps=20, guide="mean_field", device="cpu")
     store, guides = Store.open(run.config.data), ["mean_field", "full_rank"]
     rows = fit_and_measure(base, store, guides, [0], Path("runs/compare"), size=Size(4, 100))

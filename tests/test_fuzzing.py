@@ -34,8 +34,7 @@ from pyro_dcign.images import resized
 from pyro_dcign.measures.calibration import read_calibration
 from pyro_dcign.measures.compare import COLUMNS, _kept
 from pyro_dcign.measures.figures.of_a_run import read_metrics, training_curves
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.runs.run import build, open_run, write_run_config
+from pyro_dcign.runs import build, load_run, write_run_config
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_ict
 from pyro_dcign.scenes.morphable import MorphableFaces
@@ -230,8 +229,7 @@ def a_run(folder):
 
 
 def opened(folder, _=None):
-    run = open_run(folder)
-    load_parameters(run)
+    run = load_run(folder)
     return run
 
 

@@ -17,7 +17,7 @@ from pyro_dcign.datasets.readers.bring import bring
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.verification import check
 from pyro_dcign.errors import InputError
-from pyro_dcign.runs.run import open_run
+from pyro_dcign.runs.run import untrained_run
 from pyro_dcign.varying import type_factors
 
 
@@ -190,7 +190,7 @@ def test_a_name_that_is_taken_is_refused_everywhere(tmp_path, name):
         bring("npz", tmp_path / "n.npz", tmp_path / "o", **SMALL)
     (tmp_path / "config.toml").write_text(f"[factors.{name}]\nlow = 0.0\nhigh = 1.0\n")
     with pytest.raises(InputError, match="no factor can have this name"):
-        open_run(tmp_path)
+        untrained_run(tmp_path)
 
 
 def test_usual_names_are_free():

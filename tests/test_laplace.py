@@ -17,9 +17,10 @@ from pyro_dcign.runs import (
     Run,
     build,
     load_parameters,
-    open_run,
+    load_run,
     posterior_mean,
     save_checkpoint,
+    untrained_run,
     write_run_config,
 )
 from pyro_dcign.training.optimizers import adam
@@ -160,11 +161,10 @@ def test_a_run_is_read_with_another_guide_of_the_same_parameters(tmp_path, image
     run = build(tmp_path, TINY, FACTORS)
     write_run_config(run)
     save_checkpoint(run, adam(run.modules.parameters(), learning_rate=1e-3), {"step": 1}, random={})
-    other = open_run(tmp_path, guide="laplace")
-    load_parameters(other)
+    other = load_run(tmp_path, guide="laplace")
     assert other.config.guide == "laplace"
     assert torch.equal(other.guide.loc.weight, run.guide.loc.weight)
-    assert open_run(tmp_path).config.guide == "mean_field"
-    wrong = open_run(tmp_path, guide="full_rank")
+    assert untrained_run(tmp_path).config.guide == "mean_field"
+    wrong = untrained_run(tmp_path, guide="full_rank")
     with pytest.raises(InputError, match=r"with the guide 'full_rank'.*name the guide"):
         load_parameters(wrong)

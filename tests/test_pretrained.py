@@ -4,16 +4,15 @@ import pytest
 import torch
 
 from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters
+from pyro_dcign.runs import default_run, load_run
+from pyro_dcign.runs.checkpoint import PARAMETERS
 from pyro_dcign.runs.codes import encode
-from pyro_dcign.runs.run import default_run, open_run
 from pyro_dcign.scenes.scene import load_scene
 
 
 @pytest.fixture(scope="module")
 def run():
-    run = open_run(default_run(), device="cpu")
-    load_parameters(run)
+    run = load_run(default_run(), device="cpu")
     return run
 
 

@@ -19,7 +19,7 @@ from pyro_dcign.measures.reporting import MEASURES, report, share
 from pyro_dcign.measures.tables import table
 from pyro_dcign.runs.checkpoint import load_parameters
 from pyro_dcign.runs.provenance import CALIBRATION, origin_of, own_store, trained_identities
-from pyro_dcign.runs.run import open_run, write_run_config
+from pyro_dcign.runs.run import untrained_run, write_run_config
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def folder(home, tmp_path):
 
 
 def opened(folder, checkpoint=None):
-    run = open_run(folder)
+    run = untrained_run(folder)
     load_parameters(run, checkpoint)
     return run
 
@@ -150,7 +150,7 @@ def test_a_relative_path_means_the_same_data_everywhere(home, tmp_path, monkeypa
     assert run("fit", "--data", "set", *words)[0] == 0
     monkeypatch.chdir(tmp_path)
     imported(tmp_path, seed=5)  # another set of the same name
-    assert own_store(open_run(tmp_path / "r")).folder == home / "set"
+    assert own_store(untrained_run(tmp_path / "r")).folder == home / "set"
 
 
 def test_evaluate_writes_what_it_prints(folder, run):

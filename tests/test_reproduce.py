@@ -29,8 +29,8 @@ from pyro_dcign.code import FactorRange
 from pyro_dcign.config import PRESETS, configure, settings_of
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures import evaluation as evaluate
-from pyro_dcign.runs.checkpoint import PARAMETERS, load_parameters, newest_checkpoint
-from pyro_dcign.runs.run import build, default_run, open_run
+from pyro_dcign.runs import build, default_run, load_run
+from pyro_dcign.runs.checkpoint import PARAMETERS, newest_checkpoint
 
 TINY = [
     "side=16", "encoder_maps=[4]", "encoder_kernel=3", "decoder_maps=[4,4,1]",
@@ -182,8 +182,7 @@ def test_chairs_turn_in_every_figure(tiny, tmp_path) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_a_warm_start_begins_with_the_named_network(tiny, monkeypatch, tmp_path) -> None:
     tiny(faces, "--only", "faces-paper", "--seeds", "0")
-    shared = open_run(tmp_path / "into" / "networks" / "faces-paper", device="cpu")
-    load_parameters(shared)
+    shared = load_run(tmp_path / "into" / "networks" / "faces-paper", device="cpu")
     seen = []
     monkeypatch.setattr(
         experiment, "Trainer",

@@ -13,7 +13,7 @@ from pyro_dcign.cli import main
 from pyro_dcign.errors import InputError
 from pyro_dcign.measures.compare import measure_run
 from pyro_dcign.measures.reporting import report
-from pyro_dcign.runs.run import open_run, write_run_config
+from pyro_dcign.runs.run import untrained_run, write_run_config
 
 GUIDE = """
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_guide_that_its_user_names_is_loaded(
 
 
 def test_a_notebook_loads_no_strangers_guide_either(theirs, tmp_path) -> None:
-    for look in (open_run, lambda folder: measure_run(folder, None)):
+    for look in (untrained_run, lambda folder: measure_run(folder, None)):
         with pytest.raises(InputError, match="names the code"):
             look(theirs.folder)
     assert not (tmp_path / "mark").exists()

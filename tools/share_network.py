@@ -10,12 +10,11 @@ from pathlib import Path
 
 from pyro_dcign.datasets import Store
 from pyro_dcign.measures.reporting import MEASURES, share
-from pyro_dcign.runs import load_parameters, open_run
+from pyro_dcign.runs import load_run
 
 
 def main(folder: str, out: str) -> None:
-    run = open_run(Path(folder), device="cpu")
-    load_parameters(run)
+    run = load_run(Path(folder), device="cpu")
     measures = json.loads((Path(folder) / MEASURES).read_text(encoding="utf-8"))
     share(run, Store.open(run.config.data), measures, Path(out))
 

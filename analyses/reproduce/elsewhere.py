@@ -22,8 +22,7 @@ from torch import Tensor
 
 from pyro_dcign.measures.calibration import open_calibration
 from pyro_dcign.measures.figures.of_a_run import save
-from pyro_dcign.runs.checkpoint import load_parameters
-from pyro_dcign.runs.run import default_run, open_run
+from pyro_dcign.runs import default_run, load_run
 
 HERE = Path(__file__).parent
 
@@ -71,8 +70,7 @@ def _pixels(picture: Image.Image, side: int) -> Tensor:
 @click.option("--device", default="auto", show_default=True)
 def main(folder: Path | None, out: Path, device: str) -> None:
     """Draw what comes out."""
-    run = open_run(folder or default_run(), device=device)
-    load_parameters(run)
+    run = load_run(folder or default_run(), device=device)
     shown = pictures(run.config.side)
     save(elsewhere(run, open_calibration(run), shown), out)
     print(f"{', '.join(shown)}: {out}")

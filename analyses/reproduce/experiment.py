@@ -32,8 +32,8 @@ from pyro_dcign.files.disk import write_whole
 from pyro_dcign.measures.calibration import open_calibration
 from pyro_dcign.measures.figures.of_a_run import save
 from pyro_dcign.measures.reporting import share
+from pyro_dcign.runs import build, load_run, untrained_run, write_run_config
 from pyro_dcign.runs.checkpoint import load_module_file, load_parameters, sound_checkpoints
-from pyro_dcign.runs.run import build, open_run, write_run_config
 from pyro_dcign.training.record import METRICS
 from pyro_dcign.training.train import Trainer
 
@@ -244,7 +244,7 @@ class Experiment:
         config = replace(self.config(row, seed), data=str(self.store.folder))
         run = build(folder, config, self.store.factors)
         if (folder / "config.toml").is_file():
-            if _settings(open_run(folder).config, row) != _settings(config, row):
+            if _settings(untrained_run(folder).config, row) != _settings(config, row):
                 raise InputError(f"{folder} holds another run; remove it")
         else:
             write_run_config(run)
@@ -278,8 +278,7 @@ class Experiment:
         )
         network = self._place(row) / row.name
         if seed == self.asked.seeds[0] and "failed" not in measures:
-            run = open_run(folder, device="cpu")
-            load_parameters(run)
+            run = load_run(folder, device="cpu")
             share(run, self.store, measures["measures"], network, made_by=self._command(row))
             if row.shared:
                 self.made.append(network)
@@ -299,7 +298,7 @@ class Experiment:
     def network(self, name: str) -> tuple[Any, Any] | None:
         """The shared network of a row and its calibration, or None where there is none yet."""
         try:
-            run = open_run(self._network(name), device=self._device())
+            run = untrained_run(self._network(name), device=self._device())
         except InputError:
             return None
         load_parameters(run)

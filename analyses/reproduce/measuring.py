@@ -11,17 +11,15 @@ from pyro_dcign.datasets.labelled import read_npz
 from pyro_dcign.errors import InputError
 from pyro_dcign.measures.calibration import calibrate, write_calibration
 from pyro_dcign.measures.evaluation import evaluate
-from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.runs import load_run
 from pyro_dcign.runs.codes import encode
-from pyro_dcign.runs.run import open_run
 
 
 def measure(folder: Path, sets: tuple[Path, Path], device: str) -> dict[str, Any]:
     """Calibrate a run and measure it on the test images; ``failed`` says what is wrong with it."""
     began = time.monotonic()
     torch.set_num_threads(min(4, torch.get_num_threads()))
-    run = open_run(folder, device=device)
-    load_parameters(run)
+    run = load_run(folder, device=device)
     train, test = (read_npz(path) for path in sets)
     try:
         calibration = calibrate(run, train)

@@ -26,11 +26,10 @@ def explore(
     Without RUN it is the shipped network's. Needs the packages of pyro-dcign[onnx].
     """
     from pyro_dcign.explorer import write_page
-    from pyro_dcign.runs import default_run, load_parameters, open_run
+    from pyro_dcign.runs import default_run, load_run
 
     if not out.parent.is_dir():
         raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
-    opened = open_run(run or default_run(), device="cpu", trusted=guide)
-    load_parameters(opened)
+    opened = load_run(run or default_run(), device="cpu", trusted=guide)
     write_page(opened, out, pictures=pictures)
     click.echo(f"{out}")

@@ -18,9 +18,8 @@ def export(run: Path, out: Path, guide: tuple[str, ...]) -> None:
     code. Needs the packages of pyro-dcign[onnx].
     """
     from pyro_dcign.explorer import export_onnx
-    from pyro_dcign.runs import load_parameters, open_run
+    from pyro_dcign.runs import load_run
 
-    opened = open_run(run, device="cpu", trusted=guide)
-    load_parameters(opened)
+    opened = load_run(run, device="cpu", trusted=guide)
     for path in export_onnx(opened, out):
         click.echo(f"{path}")

@@ -181,11 +181,11 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
 
 def _reopen(folder: Path, given: dict[str, Any]) -> tuple[Run, Store, Processes]:
     from pyro_dcign.datasets import Store
-    from pyro_dcign.runs import open_run
+    from pyro_dcign.runs import untrained_run
     from pyro_dcign.training import MAY_CHANGE, join, take_own_gpu
 
     take_own_gpu()
-    run = open_run(folder, trusted=[given.get("guide", "")])
+    run = untrained_run(folder, trusted=[given.get("guide", "")])
     checked = configure({"preset": run.config.preset, **given})
     differing = [
         key

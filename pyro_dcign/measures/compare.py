@@ -33,11 +33,10 @@ from pyro_dcign.runs import (
     Run,
     build,
     data_of,
-    load_parameters,
-    load_prior,
+    load_run,
     newest_step,
-    open_run,
     own_store,
+    untrained_run,
     write_run_config,
 )
 from pyro_dcign.runs import FOLDER as CHECKPOINTS
@@ -167,7 +166,7 @@ def _begun(folder: Path, config: Config, store: Store) -> bool:
     """Whether a folder holds a run of this configuration on these data."""
     if not (folder / CONFIG).is_file():
         return False
-    run = open_run(folder, trusted=[config.guide])
+    run = untrained_run(folder, trusted=[config.guide])
     data = Path(run.config.data)
     if data.resolve() == Path(config.data).resolve():  # an older run may have a relative path
         data = Path(config.data)
@@ -197,11 +196,9 @@ def measure_run(
 ) -> Row:
     """A row for a run that was trained before, on these images or its own data's test split.
 
-    ``trusted`` are guides from files or modules, see :func:`~pyro_dcign.runs.run.open_run`.
+    ``trusted`` are guides from files or modules, see :func:`~pyro_dcign.runs.run.untrained_run`.
     """
-    run = open_run(folder, trusted=trusted)
-    load_parameters(run)
-    load_prior(run)
+    run = load_run(folder, trusted=trusted)
     if images is None:
         store = own_store(run)
         if store is None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.model import known_guides, load_guide
-from pyro_dcign.runs import Run, best_checkpoint, default_run, load_parameters, load_prior, open_run
+from pyro_dcign.runs import Run, default_run, load_run
 
 SHIPPED = {"faces": default_run}
 """Networks that come with the package."""
@@ -46,10 +46,8 @@ def opened(
             f"a network is one of {', '.join(SHIPPED)} or a run's folder, {folder} is none; "
             "check the path"
         )
-    run = open_run(folder, device=device, trusted=trusted, guide=guide)
-    load_parameters(run, best_checkpoint(folder) if checkpoint == "best" else None)
-    load_prior(run)
-    return run
+    where: Any = checkpoint
+    return load_run(folder, checkpoint=where, device=device, trusted=trusted, guide=guide)
 
 
 def check_guide(guide: Any) -> None:

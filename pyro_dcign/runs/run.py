@@ -156,7 +156,7 @@ def write_run_config(run: Run) -> None:
     write_whole(run.folder / CONFIG, text)
 
 
-def open_run(
+def untrained_run(
     folder: Path,
     *,
     device: str | None = None,

@@ -17,9 +17,8 @@ from pyro_dcign.errors import InputError
 from pyro_dcign.explorer.export import READER, RENDERER, reader, renderer
 from pyro_dcign.explorer.page import MODULE, RUNTIME, VENDORED, address, filled, halved
 from pyro_dcign.explorer.traced import AtNoise, cholesky, refuse_other_than_normal
-from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.runs import Run, build, default_run, load_run
 from pyro_dcign.runs.codes import encode
-from pyro_dcign.runs.run import Run, build, default_run, open_run
 
 pytest.importorskip("onnx", reason="ONNX is not installed: pip install 'pyro-dcign[dev]'")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -115,8 +114,7 @@ def test_cholesky_is_the_library_s() -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Run:
-    run = open_run(default_run(), device="cpu")
-    load_parameters(run)
+    run = load_run(default_run(), device="cpu")
     return run
 
 

@@ -19,9 +19,8 @@ from PIL import Image
 from pyro_dcign.cli import main
 from pyro_dcign.files.picture import read_picture
 from pyro_dcign.measures.calibration import open_calibration
-from pyro_dcign.runs.checkpoint import load_parameters
+from pyro_dcign.runs import Run, default_run, load_run
 from pyro_dcign.runs.codes import decode, encode
-from pyro_dcign.runs.run import Run, default_run, open_run
 
 FACE = Path(__file__).parents[2] / "docs" / "face.png"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -36,8 +35,7 @@ for needed in ("onnx", "onnxscript", "playwright.sync_api"):
 
 @pytest.fixture(scope="module")
 def shipped() -> Run:
-    run = open_run(default_run(), device="cpu")
-    load_parameters(run)
+    run = load_run(default_run(), device="cpu")
     return run
 
 
