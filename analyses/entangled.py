@@ -15,8 +15,8 @@
 # # What does the clamp do?
 #
 # Two runs on the same data: one with typed minibatches clamped (or exchanged), one without, of
-# `pyro-dcign fit --clamp none --out runs/entangled` (`PYRO_DCIGN_ENTANGLED` names another). Without
-# such a run one is trained here for a few steps, which shows nothing.
+# `pyro-dcign fit --handler none --out runs/entangled` (`PYRO_DCIGN_ENTANGLED` names another).
+# Without such a run one is trained here for a few steps, which shows nothing.
 
 # %%
 # %matplotlib inline
@@ -49,7 +49,7 @@ if other.is_dir():
     entangled = load_run(other, device="cpu")
     theirs = open_calibration(entangled)
 else:
-    config = replace(run.config, clamp="none", steps=20, device="cpu")
+    config = replace(run.config, handler="none", steps=20, device="cpu")
     entangled = build(FOLDER.with_name(FOLDER.name + "-entangled"), config, store.factors)
     entangled.folder.mkdir(exist_ok=True)
     for _ in Trainer(entangled, store).records():
@@ -63,7 +63,7 @@ editings(run, calibration, images, entangled=(entangled, theirs))
 from pyro_dcign.measures.evaluation import evaluate
 
 both = {
-    run.config.clamp: evaluate(run, images, calibration),
+    run.config.handler: evaluate(run, images, calibration),
     "no clamp": evaluate(entangled, images, theirs),
 }
 for name, measures in both.items():

@@ -84,7 +84,7 @@ class Timing(NamedTuple):
 def papers_step(config: Config) -> Config:
     """The step that rivals take on a network: the paper's clamp, likelihood and optimiser."""
     paper = Config()
-    names = ("likelihood", "clamp", "strength", "agreement", "optimizer", "kl_weight")
+    names = ("likelihood", "handler", "strength", "agreement", "optimizer", "kl_weight")
     return dataclasses.replace(config, **{name: getattr(paper, name) for name in names})
 
 

@@ -161,7 +161,7 @@ def captured():
         for precision in precisions:
             losses = []
             for captured in (False, True):
-                run = fresh("small", precision=precision, clamp=clamp_kind)
+                run = fresh("small", precision=precision, handler=clamp_kind)
                 feed, svi = NoiseFeed(run), typed_svi(run)
                 draws = feed.draw(20, 2)
                 torch.manual_seed(5)

@@ -33,7 +33,7 @@ class Config:
         prior: standard, or fitted: a run trained under the standard normal gets the normal of its
             training images' codes at its end.
         guide: Name, FILE.py:CLASS or MODULE:CLASS.
-        clamp: mean (paper), first (released code), exchange or none.
+        handler: Around the guide: mean (paper), first (released code), exchange or none.
         clamp_on: parameters, or draw.
         strength: Factor of the mean pull.
         kl_gradient: replaced by the mean pull on inactive latents (paper), or kept beside it.
@@ -73,7 +73,7 @@ class Config:
     pixel_scale: float = 0.1
     prior: str = "standard"
     guide: str = "mean_field"
-    clamp: str = "mean"
+    handler: str = "mean"
     clamp_on: str = "parameters"
     strength: float = 0.01
     kl_gradient: str = "replaced"
@@ -102,7 +102,7 @@ class Config:
 _PAIRS: dict[str, Any] = {
     "likelihood": "normal",
     "pixel_scale": 0.05,
-    "clamp": "exchange",
+    "handler": "exchange",
     "strength": 300.0,
     "network": "residual",
     "start": "labelled",
@@ -122,7 +122,7 @@ PRESETS: dict[str, Config] = {
         preset="torch7",
         encoder_maps=(96, 48, 24),
         decoder_maps=(24, 48, 96, 96, 1),
-        clamp="first",
+        handler="first",
         strength=0.0,
         ratio="1:1",
     ),
@@ -167,7 +167,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "normal_map",
         "student_t",
     ),
-    "clamp": ("mean", "first", "exchange", "none"),
+    "handler": ("mean", "first", "exchange", "none"),
     "start": ("random", "principal", "labelled"),
     "clamp_on": ("parameters", "draw"),
     "kl_gradient": ("replaced", "kept"),
@@ -210,6 +210,9 @@ _AT_MOST = {
     "minibatch_size": 4096,
     "steps": 10**9,
 }
+_RENAMED = {"clamp": "handler"}
+"""Settings that had another name."""
+
 _TYPES = {field.name: field.type for field in dataclasses.fields(Config)}
 
 
@@ -245,6 +248,7 @@ def configure(settings: Mapping[str, Any], *, source: str = "config") -> Config:
     Raises:
         InputError: Unknown or ill-typed settings, all of them in one line.
     """
+    settings = renamed(settings)
     problems = [p for key, value in settings.items() if (p := _problem(key, value))]
     if problems:
         raise InputError(f"{source} has settings to mend: {'; '.join(problems)}")
@@ -255,12 +259,22 @@ def configure(settings: Mapping[str, Any], *, source: str = "config") -> Config:
     return dataclasses.replace(PRESETS[values.get("preset", "paper")], **values)
 
 
+def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names: ``clamp`` became ``handler``.
+
+    Example:
+        >>> renamed({"clamp": "first", "seed": 1})
+        {'handler': 'first', 'seed': 1}
+    """
+    return {_RENAMED.get(key, key): value for key, value in settings.items()}
+
+
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run that may be older than some of them.
 
     A setting that came later than the run had its default in it, whatever its preset says now.
     """
-    return {**settings_of(Config()), **settings}
+    return {**settings_of(Config()), **renamed(settings)}
 
 
 def read_settings(path: Path) -> dict[str, Any]:

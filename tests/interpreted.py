@@ -192,7 +192,7 @@ def step(elbo, kind, kernels):
         decoder_kernels=(5, 7),
         latents=7,
         device="cpu",
-        clamp=kind,
+        handler=kind,
     )
     run = build(Path(tempfile.gettempdir()), config, FACTORS)
     images = torch.rand(6, 1, 24, 24, generator=torch.Generator().manual_seed(1))

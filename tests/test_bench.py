@@ -106,7 +106,7 @@ def test_what_pyro_costs_is_measured_against_the_same_step(tmp_path) -> None:
 
 def test_all_take_the_papers_step_whatever_the_preset_trains_with() -> None:
     step = papers_step(PRESETS["small"])
-    assert (step.clamp, step.likelihood, step.optimizer) == ("mean", "bernoulli", "adam")
+    assert (step.handler, step.likelihood, step.optimizer) == ("mean", "bernoulli", "adam")
     assert step.agreement == 0
     assert (step.side, step.latents) == (64, 64)
 

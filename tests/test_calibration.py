@@ -40,7 +40,7 @@ def test_a_full_circle_with_two_latents_is_a_closed_curve():
 
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_an_entangled_code_is_read_where_it_varies_most(shift):
-    found = calibrate(toy_run(clamp="none"), toy_set(shift=shift))
+    found = calibrate(toy_run(handler="none"), toy_set(shift=shift))
     assert found.curve("azimuth").indices == ((0 + shift) % 5,)
     assert found.curve("light").indices == ((1 + shift) % 5,)
 

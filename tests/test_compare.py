@@ -90,11 +90,11 @@ def test_a_run_is_the_same_alone_and_among_others(store, tmp_path) -> None:
 def test_all_guides_get_the_same_settings_but_for_where_a_flow_is_clamped() -> None:
     for guide in ("mean_field", "full_rank", "product_of_experts"):
         assert config_of(TINY, guide, 3) == dataclasses.replace(TINY, guide=guide, seed=3)
-    flow = config_of(dataclasses.replace(TINY, clamp="mean"), "flow", 3)
-    assert (flow.clamp, flow.clamp_on) == ("mean", "draw")
-    exchanged = dataclasses.replace(TINY, clamp="exchange")
+    flow = config_of(dataclasses.replace(TINY, handler="mean"), "flow", 3)
+    assert (flow.handler, flow.clamp_on) == ("mean", "draw")
+    exchanged = dataclasses.replace(TINY, handler="exchange")
     assert config_of(exchanged, "flow", 3) == dataclasses.replace(exchanged, guide="flow", seed=3)
-    assert config_of(dataclasses.replace(TINY, clamp="none"), "flow", 3).clamp == "none"
+    assert config_of(dataclasses.replace(TINY, handler="none"), "flow", 3).handler == "none"
 
 
 def test_an_unknown_guide_is_refused_before_anything_is_trained(store, tmp_path) -> None:

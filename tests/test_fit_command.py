@@ -54,7 +54,7 @@ def test_resuming_with_other_settings_names_them(data, tmp_path, capsys) -> None
     run = tmp_path / "run"
     assert fit(data, "--out", str(run)) == 0
     capsys.readouterr()
-    assert status("fit", "--resume", str(run), "--seed", "3", "--clamp", "none") == 2
+    assert status("fit", "--resume", str(run), "--seed", "3", "--handler", "none") == 2
     assert "seed 0, not 3" in (error := capsys.readouterr().err)
     assert "clamp 'exchange', not 'none'" in error
 
@@ -117,8 +117,8 @@ def test_every_preset_is_itself_a_valid_configuration(preset) -> None:
 @pytest.mark.parametrize(
     ("preset", "wanted"),
     [
-        ("paper", {"clamp": "mean", "strength": 0.01, "ratio": "1:10", "learning_rate": 5e-4}),
-        ("torch7", {"clamp": "first", "strength": 0.0, "encoder_maps": (96, 48, 24)}),
+        ("paper", {"handler": "mean", "strength": 0.01, "ratio": "1:10", "learning_rate": 5e-4}),
+        ("torch7", {"handler": "first", "strength": 0.0, "encoder_maps": (96, 48, 24)}),
     ],
 )
 def test_presets_are_what_the_paper_and_its_code_say(preset, wanted) -> None:
@@ -152,7 +152,7 @@ def test_without_data_a_gpu_plans_as_many_images_as_the_paper_has(tmp_path, monk
 
 def test_settings_to_mend_are_all_named_at_once() -> None:
     with pytest.raises(InputError, match=r"steps: expected int.*clamp: expected one.*x: no such"):
-        configure({"steps": 2.5, "clamp": "middle", "x": 1})
+        configure({"steps": 2.5, "handler": "middle", "x": 1})
 
 
 def test_every_setting_is_documented() -> None:

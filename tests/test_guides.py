@@ -251,10 +251,12 @@ def test_a_site_without_a_scale_is_clamped_on_its_draw_only(name, tmp_path, imag
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize("clamp", ["mean", "first"])
 def test_a_clamp_that_a_guide_cannot_have_is_refused_before_training(name, clamp, tmp_path) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, guide=name, clamp=clamp), FACTORS)
-    with pytest.raises(InputError, match=f"--guide {name} .* --clamp {clamp} .* --clamp exchange"):
+    run = build(tmp_path, dataclasses.replace(TINY, guide=name, handler=clamp), FACTORS)
+    with pytest.raises(
+        InputError, match=f"--guide {name} .* --handler {clamp} .* --handler exchange"
+    ):
         typed_svi(run)
-    for changes in ({"clamp": "exchange"}, {"clamp": "none"}, {"clamp_on": "draw"}):
+    for changes in ({"handler": "exchange"}, {"handler": "none"}, {"clamp_on": "draw"}):
         typed_svi(dataclasses.replace(run, config=dataclasses.replace(run.config, **changes)))
 
 
@@ -312,7 +314,7 @@ def test_a_grouped_guide_takes_the_clamps_place_and_only_while_training(
     run = build(tmp_path, config, FACTORS)
     handler = handler_of(config, run.code, run.guide)
     assert isinstance(handler(run.code.active("light")), InGroups)
-    assert handler_of(dataclasses.replace(config, clamp="none"), run.code, run.guide) is None
+    assert handler_of(dataclasses.replace(config, handler="none"), run.code, run.guide) is None
     both = torch.stack([run.code.active("light"), run.code.active("intrinsic")])
     free = traced(run.guide, images)
     grouped = traced(handler(both)(run.guide), images)

@@ -126,7 +126,7 @@ def test_a_broken_type_of_several_factors_is_found(varying, changed, problem, tm
 
 def test_a_run_trains_on_sets_and_records_each_by_its_name(store, tmp_path) -> None:
     ratio = "azimuth=1,pose=5,azimuth+light=1,intrinsic=1"
-    config = TINY.__class__(**{**vars(TINY), "ratio": ratio, "clamp": "exchange"})
+    config = TINY.__class__(**{**vars(TINY), "ratio": ratio, "handler": "exchange"})
     trained(tmp_path / "run", store, config)
     lines = (tmp_path / "run" / METRICS).read_text().splitlines()
     met = [name for line in lines for name in json.loads(line)["train"]]

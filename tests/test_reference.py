@@ -76,7 +76,7 @@ def test_typed_step_has_the_papers_loss_and_every_gradient(run: Run, varying: st
         maps=run.config.decoder_maps[0],
         first=15,
         strength=run.config.strength,
-        to=run.config.clamp,
+        to=run.config.handler,
     )
     assert sum(term.sum().item() for term in losses) == pytest.approx(loss, rel=1e-12)
     assert set(gradients) == set(parameters)
@@ -92,7 +92,7 @@ def test_typed_step_has_the_papers_loss_and_every_gradient(run: Run, varying: st
 
 @pytest.mark.parametrize("name", ["Trace_ELBO", "TraceMeanField_ELBO"])
 def test_on_device_estimators_are_pyros(name: str, tmp_path) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, clamp="none"), FACTORS)
+    run = build(tmp_path, dataclasses.replace(TINY, handler="none"), FACTORS)
     run.modules.double()
     images = images_of(run, 5)
     pyro_elbo = {"Trace_ELBO": Trace_ELBO, "TraceMeanField_ELBO": TraceMeanField_ELBO}[name]()
@@ -110,7 +110,7 @@ def test_on_device_estimators_are_pyros(name: str, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Trace_ELBO", "TraceMeanField_ELBO"])
-@pytest.mark.parametrize("setting", [{"clamp": "exchange", "agreement": 2.0}, {"strength": 0.5}])
+@pytest.mark.parametrize("setting", [{"handler": "exchange", "agreement": 2.0}, {"strength": 0.5}])
 def test_a_handlers_log_factors_enter_as_in_pyros_estimator(name, setting, tmp_path) -> None:
     config = dataclasses.replace(TINY, kl_gradient="kept", **setting)
     run = build(tmp_path, config, FACTORS)
@@ -136,7 +136,7 @@ def test_a_handlers_log_factors_enter_as_in_pyros_estimator(name, setting, tmp_p
 
 
 def test_a_weighted_kl_has_so_many_times_its_gradient(tmp_path) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, clamp="none"), FACTORS)
+    run = build(tmp_path, dataclasses.replace(TINY, handler="none"), FACTORS)
     run.modules.double()
     images, found = images_of(run, 3), {}
     for weight in (0.0, 1.0, 4.0):
@@ -155,7 +155,7 @@ def test_a_weighted_kl_has_so_many_times_its_gradient(tmp_path) -> None:
 
 @pytest.mark.parametrize("scale", [0.1, 0.05])
 def test_the_normal_likelihood_has_the_configs_scale(scale: float, tmp_path) -> None:
-    settings = {"likelihood": "normal", "pixel_scale": scale, "clamp": "none"}
+    settings = {"likelihood": "normal", "pixel_scale": scale, "handler": "none"}
     run = build(tmp_path, dataclasses.replace(TINY, **settings), FACTORS)
     images = images_of(run, 2).float()
     trace = poutine.trace(run.model).get_trace(images)
@@ -168,7 +168,7 @@ def test_the_normal_likelihood_has_the_configs_scale(scale: float, tmp_path) -> 
 
 
 def test_plain_pyro_svi_accepts_model_and_guide(tmp_path) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, clamp="none"), FACTORS)
+    run = build(tmp_path, dataclasses.replace(TINY, handler="none"), FACTORS)
     images = images_of(run, 5).float()
     svi = SVI(run.model, run.guide, pyro.optim.Adam({}), Trace_ELBO())
     with pyro.validation_enabled(False):

@@ -62,8 +62,8 @@ def test_every_guide_stopped_inside_a_block_resumes_bit_for_bit(
 @pytest.mark.parametrize(
     "others",
     [
-        {"clamp": "exchange"},
-        {"clamp": "none"},
+        {"handler": "exchange"},
+        {"handler": "none"},
         {"start": "principal"},
         {"minibatches": 3},
         {"num_particles": 2},
@@ -101,7 +101,7 @@ def test_the_record_of_a_resumed_run_has_every_step_once(store, tmp_path) -> Non
 
 def test_settings_that_differ_from_the_checkpoints_are_refused_by_name(store, tmp_path) -> None:
     trained(tmp_path, store)
-    config = dataclasses.replace(TINY, strength=2.0, clamp="first", steps=60)
+    config = dataclasses.replace(TINY, strength=2.0, handler="first", steps=60)
     with pytest.raises(InputError, match=r"clamp 'mean', not 'first'; strength 0.01, not 2.0; put"):
         Trainer(build(tmp_path, config, store.factors), store, resume=True)
 
@@ -140,7 +140,9 @@ def test_a_new_run_does_not_overwrite_a_folder_with_checkpoints(store, tmp_path)
 @pytest.mark.gpu
 @pytest.mark.parametrize("clamp", ["mean", "exchange"])
 def test_captured_steps_resume_where_they_were_stopped(clamp, store, tmp_path) -> None:
-    config = dataclasses.replace(TINY, device="cuda", clamp=clamp, steps=400, checkpoint_every=200)
+    config = dataclasses.replace(
+        TINY, device="cuda", handler=clamp, steps=400, checkpoint_every=200
+    )
     whole = trained(tmp_path / "whole", store, config)
     trained(tmp_path / "parts", store, dataclasses.replace(config, steps=200))
     again = trained(tmp_path / "parts", store, config, resume=True)

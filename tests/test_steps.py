@@ -52,7 +52,7 @@ def test_a_step_that_cannot_be_captured_runs_plain_and_says_why(tmp_path, monkey
 def captured_config(guide: str, clamp: str):
     if not getattr(load_guide(guide), "capturable", True):
         pytest.skip("is not captured")
-    return config_of(dataclasses.replace(SMALL, clamp=clamp), guide, 0)
+    return config_of(dataclasses.replace(SMALL, handler=clamp), guide, 0)
 
 
 class NoWord(TorchDispatchMode):

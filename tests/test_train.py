@@ -21,7 +21,7 @@ def parameters(run: Run) -> torch.Tensor:
 
 @pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
 def test_a_tiny_fit_beats_its_own_starting_point(clamp, store, tmp_path) -> None:
-    trained(tmp_path, store, dataclasses.replace(TINY, clamp=clamp, steps=200))
+    trained(tmp_path, store, dataclasses.replace(TINY, handler=clamp, steps=200))
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     elbos = [line["test"]["elbo"] for line in lines if line["test"]]
     assert len(elbos) == 10
@@ -71,7 +71,7 @@ def test_a_size_that_does_not_divide_the_datas_is_refused(size, store, tmp_path)
 
 @pytest.mark.parametrize("clamp", ["mean", "exchange"])
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(clamp, store, tmp_path) -> None:
-    config = dataclasses.replace(TINY, clamp=clamp, decay=0.5, minibatch_size=3)
+    config = dataclasses.replace(TINY, handler=clamp, decay=0.5, minibatch_size=3)
     whole = trained(tmp_path / "whole", store, config)
     folder = tmp_path / "halves"
     folder.mkdir()

@@ -17,7 +17,7 @@ from pyro_dcign.training.trouble import Before, find_trouble
 
 @pytest.fixture
 def trainer(store, tmp_path):
-    return Trainer(build(tmp_path, dataclasses.replace(TINY, clamp="none"), store.factors), store)
+    return Trainer(build(tmp_path, dataclasses.replace(TINY, handler="none"), store.factors), store)
 
 
 class Blast:

@@ -49,11 +49,11 @@ class ToyGuide(nn.Module):
                 pyro.sample(name, dist.Normal(loc[:, where], 0.01, validate_args=False).to_event(1))
 
 
-def toy_run(folder=Path("toy"), *, ranges=RANGES, clamp="mean"):
+def toy_run(folder=Path("toy"), *, ranges=RANGES, handler="mean"):
     sizes = {name: 2 if limits.period else 1 for name, limits in ranges.items()}
     code = GraphicsCode(sizes, intrinsic=3)
     config = dataclasses.replace(
-        PRESETS["small"], side=SIDE, latents=code.latents, clamp=clamp, likelihood="normal"
+        PRESETS["small"], side=SIDE, latents=code.latents, handler=clamp, likelihood="normal"
     )
     model = Model(ToyDecoder(), code, likelihood="normal")
     guide = ToyGuide(code)

@@ -18,12 +18,12 @@ FOUR = {"minibatches": 4, "steps": STEPS // 4, "learning_rate": 1e-3}
 # What a row changes, from how many seeds: three for the rows that matter.
 CHANGES: list[tuple[str, dict[str, object], int]] = [
     ("paper: mean, parameters, .01, 1:10", {}, 3),
-    ("no clamp", {"clamp": "none"}, 3),
-    ("exchange", {"clamp": "exchange"}, 3),
+    ("no clamp", {"handler": "none"}, 3),
+    ("exchange", {"handler": "exchange"}, 3),
     ("ratio 1:1", {"ratio": "1:1"}, 3),
     ("strength 0", {"strength": 0.0}, 3),
     ("strength 10", {"strength": 10.0}, 3),
-    ("first image", {"clamp": "first"}, 3),
+    ("first image", {"handler": "first"}, 3),
     ("on the draw", {"clamp_on": "draw"}, 3),
     ("KL gradient kept", {"kl_gradient": "kept"}, 3),
     ("torch7", {"preset": "torch7"}, 3),
@@ -31,7 +31,7 @@ CHANGES: list[tuple[str, dict[str, object], int]] = [
     ("continuous Bernoulli", {"likelihood": "continuous_bernoulli"}, 1),
     ("strength 1", {"strength": 1.0}, 1),
     ("strength 100", {"strength": 100.0}, 1),
-    ("exchange, ratio 1:1", {"clamp": "exchange", "ratio": "1:1"}, 1),
+    ("exchange, ratio 1:1", {"handler": "exchange", "ratio": "1:1"}, 1),
     ("principal start", {"start": "principal"}, 1),
     ("principal start, warm-up", {"start": "principal", "warmup": 100}, 1),
     # The same images in a quarter of the updates, each from four minibatches.

@@ -23,7 +23,7 @@ sys.path.insert(0, str(REPOSITORY))  # where the package is not installed
 import click
 import torch
 
-from pyro_dcign.config import Config, configure, read_settings, settings_of
+from pyro_dcign.config import Config, configure, read_settings, renamed, settings_of
 from pyro_dcign.datasets.labelled import EvaluationSet, evaluation_set, read_npz
 from pyro_dcign.datasets.minibatch import MINIBATCH
 from pyro_dcign.datasets.store import Store
@@ -149,7 +149,10 @@ class Experiment:
         """
         found = self.found["runs"].get(f"{row.name}-seed{seed}")
         wanted = _settings(self.config(row, seed), row)
-        return found is not None and {**_settings(Config(), row), **found["settings"]} == wanted
+        return (
+            found is not None
+            and {**_settings(Config(), row), **renamed(found["settings"])} == wanted
+        )
 
     def estimate(self) -> str:
         """How long what is left takes on an H100, training alone."""

@@ -14,7 +14,7 @@ from faces import faces
 
 STEPS = 12_500
 CLAMP = {"preset": "paper", "steps": STEPS, "decay": 0.5}
-BASE = {**CLAMP, "clamp": "exchange", "ratio": "1:3"}
+BASE = {**CLAMP, "handler": "exchange", "ratio": "1:3"}
 
 NORMAL = {"likelihood": "normal", "start": "principal", "warmup": 100}
 FINE = {**NORMAL, "ratio": "1:1", "minibatch_size": 2}
@@ -38,7 +38,7 @@ def pairs(
     changes |= {"pixel_scale": sd, "steps": steps or 10 * STEPS // number, **FINE}
     charge = f"agreement {agreement:g}" if agreement else "clamp"
     if agreement:
-        changes |= {"clamp": "exchange", "agreement": agreement}
+        changes |= {"handler": "exchange", "agreement": agreement}
     if strength:
         changes |= {"strength": strength}
         charge += f" of strength {strength:g}"

@@ -8,7 +8,7 @@ import click
 from pyro_dcign.cli import options
 from pyro_dcign.config import CHOICES
 
-SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "device")
+SETTINGS = ("preset", "handler", "ratio", "strength", "likelihood", "steps", "device")
 
 
 @click.command()
@@ -22,7 +22,9 @@ SETTINGS = ("preset", "clamp", "ratio", "strength", "likelihood", "steps", "devi
     help="Folder of typed minibatches.  [default: faces, made when missing]",
 )
 @click.option("--preset", help="Network.  [default: small]")
-@click.option("--clamp", type=click.Choice(["mean", "first", "exchange", "none"]))
+@click.option(
+    "--handler", "--clamp", "handler", type=click.Choice(["mean", "first", "exchange", "none"])
+)
 @click.option("--ratio", help="Minibatches drawn, extrinsic : intrinsic.")
 @click.option("--strength", type=float, help="Factor of the mean pull.")
 @click.option("--likelihood", type=click.Choice(CHOICES["likelihood"]), help="Of x.")

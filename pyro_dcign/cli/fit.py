@@ -34,6 +34,10 @@ def _words(text: str | None, item: type) -> tuple[Any, ...] | None:
         raise click.BadParameter(f"expected numbers between commas, got {text!r}") from None
 
 
+_ALIASES = {"handler": ("--clamp",)}
+"""Other names of options, as scripts may have them."""
+
+
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """One option for each setting of :class:`Config`, all unset by default."""
     # Under python -OO there are no docstrings, and then no help.
@@ -133,7 +137,7 @@ def _settings(file: Path | None, given: dict[str, Any]) -> Config:
 
 
 def _folder(config: Config) -> Path:
-    name = f"{Path(config.data).name or 'faces'}-{config.preset}-{config.clamp}-seed{config.seed}"
+    name = f"{Path(config.data).name or 'faces'}-{config.preset}-{config.handler}-seed{config.seed}"
     return Path("runs") / name
 
 
@@ -169,7 +173,7 @@ def _begin(folder: Path, config: Config) -> tuple[Run, Store, Processes]:
         several = f" in {processes.count} processes" if processes.count > 1 else ""
         _say(
             f"{config.preset} network, {parameters:,} parameters, on {device.type}{several}; "
-            f"clamp {config.clamp}, {config.steps} steps into {folder}"
+            f"handler {config.handler}, {config.steps} steps into {folder}"
         )
         if config.periodic_latents > 1 and not any(r.period for r in store.factors.values()):
             _say(

@@ -124,7 +124,7 @@ def calibrate(run: Run, images: EvaluationSet, *, seed: int = 0) -> Calibration:
             continue
         own = run.code.slices()[name]
         indices = tuple(range(own.start, own.stop))
-        if run.config.clamp == "none":
+        if run.config.handler == "none":
             indices = _most_varying(run, images, name, len(indices), seed)
             if not indices:
                 indices = _most_correlated(means[known], truth[known], own.stop - own.start)

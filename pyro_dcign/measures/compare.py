@@ -92,17 +92,17 @@ def config_of(base: Config, guide: str, seed: int) -> Config:
     """
     config = dataclasses.replace(base, guide=guide, seed=seed)
     only = getattr(load_guide(guide), "clamp_on", None)
-    if only is None or base.clamp in {"none", "exchange"}:
+    if only is None or base.handler in {"none", "exchange"}:
         return config
     return dataclasses.replace(config, clamp_on=only)
 
 
 def supervision_of(run: Run) -> str:
     """What tied latents to factors: the clamp, or the guide's own way."""
-    if run.config.clamp != "none" and supervises_itself(run.guide):
+    if run.config.handler != "none" and supervises_itself(run.guide):
         return "its own"
     on = " on draws" if run.config.clamp_on == "draw" else ""
-    return run.config.clamp + (on if run.config.clamp != "none" else "")
+    return run.config.handler + (on if run.config.handler != "none" else "")
 
 
 def fit_and_measure(

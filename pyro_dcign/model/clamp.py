@@ -185,7 +185,7 @@ class Clamp(Messenger):
             if found is None:
                 raise InputError(
                     f"site {msg['name']!r} needs a distribution with loc and scale, got "
-                    f'{type(fn).__name__}; clamp on="draw" instead, or use --clamp exchange'
+                    f'{type(fn).__name__}; clamp on="draw" instead, or use --handler exchange'
                 )
             fn, event = found
             arguments = {name: getattr(fn, name) for name in fn.arg_constraints}

@@ -49,17 +49,17 @@ def handler_of(config: Config, code: GraphicsCode, guide: Any = None) -> Handler
     Raises:
         InputError: A clamp on parameters of a guide that can be clamped on its draws only.
     """
-    if config.clamp == "none":
+    if config.handler == "none":
         return None
     if supervises_itself(guide):
         return partial(InGroups, guide)
-    if config.clamp == "exchange":
+    if config.handler == "exchange":
         return partial(Exchange, code, agreement=config.agreement)
     if config.clamp_on == "parameters" and getattr(guide, "clamp_on", None) == "draw":
         raise InputError(
-            f"--guide {config.guide} is clamped on its draws only, but --clamp {config.clamp} acts "
-            'on parameters; use --clamp exchange, or clamp_on = "draw" in a --config file'
+            f"--guide {config.guide} is clamped on its draws only, but --handler {config.handler} "
+            'acts on parameters; use --handler exchange, or clamp_on = "draw" in a --config file'
         )
-    options: dict[str, Any] = {"to": config.clamp, "on": config.clamp_on}
+    options: dict[str, Any] = {"to": config.handler, "on": config.clamp_on}
     options["keep_kl"] = config.kl_gradient == "kept"
     return partial(Clamp, code, strength=config.strength, **options)
