@@ -22,7 +22,10 @@ from pyro_dcign.errors import InputError
 @click.option(
     "--set", "others", metavar="NAME=SWEEP", multiple=True, help="Any other factor of the run."
 )
-@click.option("--grey", is_flag=True, help="Read a picture in colour as grey (BT.601 luma).")
+@click.option("--grey", is_flag=True, help="Take the middle square, and colours as grey.")
+@click.option("--crop", metavar="X,Y,SIZE", help="Take this square: its middle and side in pixels.")
+@click.option("--face", type=click.IntRange(1), default=1, help="Of several, the largest is 1.")
+@click.option("--force", is_flag=True, help="Go on where IMAGE is nothing like what RUN knows.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -35,6 +38,9 @@ def render(
     run: Path | None,
     others: tuple[str, ...],
     grey: bool,
+    crop: str | None,
+    face: int,
+    force: bool,
     out: Path | None,
     device: str,
     guide: str | None,
@@ -42,25 +48,40 @@ def render(
 ) -> None:
     """Re-render IMAGE under other poses and lights: one row for each factor.
 
-    A SWEEP is START:STOP:COUNT or values with commas. Without any, every factor is swept from end
-    to end.
+    A square grey picture is taken as it is. In any other, a photograph, the head is looked for, set
+    upright and cropped as training heads lie in their frames (needs pyro-dcign[photo]), and the
+    default network is the one of people before many grounds. A SWEEP is START:STOP:COUNT or values
+    with commas. Without any, every factor is swept from end to end.
     """
-    from pyro_dcign.files import read_picture
+    from pyro_dcign.files import head_in, is_photograph, parse_crop, read_picture
     from pyro_dcign.network import load, writable
+    from pyro_dcign.style import value_label
 
     out = writable(out or Path(f"{image.stem}-views.png"))
-    net = load(run or "faces", device=device, guide=guide)
+    photograph = is_photograph(image)
+    net = load(run or ("people" if photograph else "faces"), device=device, guide=guide)
     wanted = {name: text for name, text in named.items() if text is not None}
     for other in others:
         name, _, text = other.partition("=")
         wanted[name.strip()] = text
-    pixels, colour = read_picture(image, net.config.side)
-    if colour and not grey:
-        raise click.ClickException(
-            f"{image} is to be a grey picture, but has colours; add --grey to read it as grey"
-        )
     values = {name: parse_sweep(text, name) for name, text in wanted.items()}
-    net.sweep(pixels, **values).save(out)
+    found = parse_crop(crop) if crop else None
+    if found is None and photograph and not grey:
+        found = head_in(image, face=face)
+        click.echo(f"head: {found}")
+    code = net.encode(read_picture(image, net.config.side, found)[0])
+    if net.calibration.familiarity:
+        (familiar,) = code.familiarity
+        click.echo(str(familiar))
+        if familiar.strange and not force:
+            raise InputError(
+                f"{image} is to be a head like those that the network knows, but is nothing like "
+                "one; crop it with --crop x,y,size, or go on with --force"
+            )
+    for _, name, *reading in code.to_frame().itertuples(index=False, name=None):
+        value, low, high = (value_label(name, net.factors[name], v) for v in reading)
+        click.echo(f"read {name} {value} ({low} to {high})")
+    net.sweep(code.pixels, **values).save(out)
     click.echo(f"{out}")
 
 

@@ -9,7 +9,10 @@ from pyro_dcign.files.picture import (
     LUMA,
     READING,
     grey_picture,
+    head_in,
+    is_photograph,
     opened,
+    parse_crop,
     read_grey,
     read_picture,
     squared,
@@ -18,6 +21,7 @@ from pyro_dcign.files.untrusted import content, parse_json
 
 __all__ = [
     "FORMATS", "LOCK", "LUMA", "READING", "Array", "archive", "content", "datasets", "digest",
-    "grey_picture", "locked", "naming", "opened", "parse_json", "read_grey", "read_picture",
-    "squared", "sync", "variables", "whole", "write_whole",
+    "grey_picture", "head_in", "is_photograph", "locked", "naming", "opened", "parse_crop",
+    "parse_json", "read_grey", "read_picture", "squared", "sync", "variables", "whole",
+    "write_whole",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from pyro_dcign.errors import InputError, need_file, refuse
+from pyro_dcign.files.photo import Crop, crop_of, faces
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
@@ -96,20 +97,67 @@ _STRIP = 2**20  # pixels
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def read_picture(path: Path, side: int) -> tuple[UInt8[Tensor, "side side"], bool]:
+def read_picture(
+    path: Path, side: int, crop: Crop | None = None
+) -> tuple[UInt8[Tensor, "side side"], bool]:
     """A picture file as the networks see it, and whether it lost its colours on the way.
 
-    Turned as its EXIF says, cropped to the middle square, made grey (:func:`grey_picture`) and
-    resized.
+    Turned as its EXIF says, cropped (by default to the middle square), made grey
+    (:func:`grey_picture`) and resized.
 
     Raises:
         InputError: No picture, a damaged one, or one of more than 50 megapixels or 100 MB.
     """
     with opened(path) as found:
         sixteen = _is_sixteen(found)
-        square = middle(ImageOps.exif_transpose(found))
+        upright = ImageOps.exif_transpose(found)
+        square = middle(upright) if crop is None else crop.of(upright)
         grey, colour = grey_picture(square, sixteen=sixteen, name=path)
     return torch.from_numpy(np.array(squared(grey, side))), colour
+
+
+def head_in(path: Path, *, face: int = 1) -> Crop:
+    """The square around a head in a photograph; of several the largest, or the one of that number.
+
+    Raises:
+        InputError: No picture, no face in it, or not as many.
+    """
+    with opened(path) as found:
+        there = faces(ImageOps.exif_transpose(found).convert("RGB"))
+    if not 1 <= face <= len(there):
+        n = len(there)
+        what = "no face" if not n else "1 face" if n == 1 else f"{n} faces"
+        remedy = "give --crop x,y,size, or a closer picture" if not n else f"give --face 1 to {n}"
+        raise refuse(path, f"a photograph with {face} or more faces", what, remedy)
+    return crop_of(there[face - 1])
+
+
+def parse_crop(text: str) -> Crop:
+    """A crop from ``x,y,size``: the middle and the side of a square, in pixels.
+
+    Raises:
+        InputError: Other text.
+
+    Example:
+        >>> parse_crop("120,80,200").size
+        200.0
+    """
+    try:
+        x, y, size = (float(part) for part in text.split(","))
+    except ValueError:
+        size = -1.0
+    if not 1 <= size <= 1e5 or not max(abs(x), abs(y)) <= 1e5:
+        raise InputError(f"a crop is x,y,size in pixels, got {text!r}; write e.g. 320,240,200")
+    return Crop(x, y, size)
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether a picture has colours or is not square: no render that a network was trained on."""
+    with opened(path) as found:
+        if found.width != found.height:
+            return True
+        _, colour = grey_picture(found, sixteen=_is_sixteen(found), name=path)
+        return colour
 
 
 def read_grey(path: Path, *, formats: tuple[str, ...] = FORMATS) -> UInt8[np.ndarray, "1 _ _"]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pyro_dcign.datasets import EvaluationSet, evaluation_set
 from pyro_dcign.errors import InputError, refuse
 from pyro_dcign.files import content, parse_json, write_whole
 from pyro_dcign.measures.curve import Curve, curve_of
+from pyro_dcign.measures.familiarity import quantiles_of
 from pyro_dcign.runs import (
     CALIBRATION,
     Codes,
@@ -52,11 +53,14 @@ class Calibration:
         curves: By factor, in the order of the graphics code.
         images: Training images that the curves were fitted on.
         origin: The parameters and data that they are of; None in files older than origins.
+        familiarity: Quantiles of reconstruction errors of test images, see
+            :mod:`pyro_dcign.measures.familiarity`; empty where they were not measured.
     """
 
     curves: Mapping[str, Curve]
     images: int
     origin: Origin | None = None
+    familiarity: Mapping[str, float] = field(default_factory=dict)
 
     def curve(self, factor: str) -> Curve:
         """The curve of one factor.
@@ -196,6 +200,8 @@ def write_calibration(calibration: Calibration, folder: Path, *, name: str = FIL
     head = {"format": FORMAT, "version": VERSION, "images": calibration.images}
     if calibration.origin is not None:
         head["of"] = asdict(calibration.origin)
+    if calibration.familiarity:
+        head["familiarity"] = dict(calibration.familiarity)
     text = json.dumps({**head, "factors": factors}, indent=1, allow_nan=False)
     write_whole(folder / name, text + "\n")
 
@@ -217,7 +223,8 @@ def read_calibration(run: Run, *, name: str = FILE) -> Calibration:
         if (found["format"], found["version"]) != (FORMAT, VERSION):
             raise ValueError(f"not {FORMAT} of version {VERSION}")
         curves = {name: _checked(run, name, entry) for name, entry in found["factors"].items()}
-        return Calibration(curves, int(found["images"]), origin_in(found.get("of")))
+        familiarity = _quantiles(found.get("familiarity", {}))
+        return Calibration(curves, int(found["images"]), origin_in(found.get("of")), familiarity)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise refuse(path, "a calibration", error, "remove and remake it") from None
 
@@ -240,6 +247,7 @@ def open_calibration(run: Run) -> Calibration:
     store = own_store(run)
     if store is not None:
         made = calibrate(run, evaluation_set(store, "train"))
+        made = replace(made, familiarity=quantiles_of(run, evaluation_set(store)))
         write_calibration(made, run.folder, name=name)
         return made
     if found is None:
@@ -254,6 +262,13 @@ def _name(run: Run) -> str:
     step = run.model.step
     newest = step is None or step == (newest_step(run.folder) or step)
     return FILE if newest else f"calibration-step-{step:09d}.json"
+
+
+def _quantiles(found: Any) -> dict[str, float]:
+    kept = {str(level): float(error) for level, error in found.items()}
+    if kept and not ({"0.5", "0.99"} <= set(kept) and all(0 < e <= 1 for e in kept.values())):
+        raise ValueError("familiarity is to hold errors in (0, 1] at 0.5 and 0.99")
+    return kept
 
 
 def _checked(run: Run, name: str, entry: Any) -> Curve:

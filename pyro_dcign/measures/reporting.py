@@ -22,6 +22,7 @@ from pyro_dcign.measures.calibration import (
     write_calibration,
 )
 from pyro_dcign.measures.evaluation import evaluate
+from pyro_dcign.measures.familiarity import quantiles_of
 from pyro_dcign.measures.figures.of_a_run import write_figures
 from pyro_dcign.measures.people import PEOPLE, people_of, write_people
 from pyro_dcign.measures.tables import table
@@ -46,10 +47,12 @@ def report(run: Run, store: Store) -> dict[str, Any]:
     trained = evaluation_set(store, "train")
     if run.config.prior == "fitted":
         write_prior(run, fit_prior(run, trained.pixels[:PRIOR_IMAGES]))
+    test = evaluation_set(store)
     calibration = calibrate(run, trained)
+    calibration = dataclasses.replace(calibration, familiarity=quantiles_of(run, test))
     write_calibration(calibration, run.folder)
     write_people(people_of(run, trained), run.folder)
-    measures = evaluate(run, evaluation_set(store), calibration)
+    measures = evaluate(run, test, calibration)
     text = json.dumps(measures, indent=1, allow_nan=False)
     write_whole(run.folder / MEASURES, text + "\n")
     write_figures(run, store, calibration=calibration)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels, intensities
+from pyro_dcign.measures import Familiarity, errors_of, judged
 from pyro_dcign.runs import IMAGES_AT_ONCE, Codes, draw_codes, encode, undisturbed
 
 if TYPE_CHECKING:
@@ -57,6 +58,21 @@ class Code:
         if self._sd is None:
             self._sd = self.sample(_DRAWS).std(0)
         return self._sd
+
+    @property
+    def familiarity(self) -> list[Familiarity]:
+        """How each picture's reconstruction error compares with those of test images.
+
+        Raises:
+            InputError: A network whose calibration does not have the test images' errors.
+        """
+        quantiles = self._net.calibration.familiarity
+        if not quantiles:
+            raise InputError(
+                f"{self._net.run.folder} is to hold errors of test images, but has none; remove "
+                "its calibration.json and evaluate it with its data"
+            )
+        return [judged(error, quantiles) for error in errors_of(self._net.run, self.pixels)]
 
     def sample(self, draws: int = 1, *, seed: int = 0) -> Float[Tensor, "draws images latents"]:
         """Draws of each picture's code.

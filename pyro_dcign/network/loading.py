@@ -11,9 +11,9 @@ from torch import nn
 
 from pyro_dcign.errors import InputError
 from pyro_dcign.model import known_guides, load_guide
-from pyro_dcign.runs import Run, default_run, load_run
+from pyro_dcign.runs import Run, default_run, load_run, people_run
 
-SHIPPED = {"faces": default_run}
+SHIPPED = {"faces": default_run, "people": people_run}
 """Networks that come with the package."""
 
 

@@ -21,6 +21,7 @@ from pyro_dcign.runs.run import (
     build,
     code_of,
     default_run,
+    people_run,
     untrained_run,
     write_run_config,
 )
@@ -30,7 +31,7 @@ __all__ = [
     "PRIOR", "RANDOM", "STATE", "AtMean", "Codes", "Origin", "Run", "batch_size", "best_checkpoint",
     "build", "code_of", "data_of", "decode", "default_run", "draw", "draw_codes", "encode",
     "fit_prior", "forget_undated", "load_parameters", "load_prior", "load_run", "newest_checkpoint",
-    "newest_step",  "origin_in", "origin_of", "own_store", "posterior_mean", "read_json",
-    "read_tensors", "remember_pictures", "save_checkpoint", "tidy", "trained_identities",
-    "undisturbed", "untrained_run", "write_prior", "write_run_config",
+    "newest_step", "origin_in", "origin_of", "own_store", "people_run", "posterior_mean",
+    "read_json", "read_tensors", "remember_pictures", "save_checkpoint", "tidy",
+    "trained_identities", "undisturbed", "untrained_run", "write_prior", "write_run_config",
 ]  # fmt: skip

@@ -222,3 +222,8 @@ def _factor_range(name: str, found: Any) -> FactorRange:
 def default_run() -> Path:
     """The network that ships with the package: heads at 64 pixels, see its model card."""
     return Path(__file__).with_name("pretrained") / "faces-small"
+
+
+def people_run() -> Path:
+    """The shipped network of people before many grounds, in many framings and lights."""
+    return Path(__file__).with_name("pretrained") / "people-small"
