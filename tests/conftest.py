@@ -35,8 +35,9 @@ def store(tmp_path_factory):
 
     from pyro_dcign.datasets.generate import make
     from pyro_dcign.datasets.plans.recipe import Recipe, counts
+    from pyro_dcign.varying import standard_types
 
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=2)
+    number = counts(standard_types(FakeScene().factors), train=4, intrinsic=8, test=2)
     recipe = Recipe("fake", number, side=16, size=6)
     return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)
 

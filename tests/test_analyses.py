@@ -18,6 +18,7 @@ from pyro_dcign.measures.calibration import calibrate, write_calibration
 from pyro_dcign.measures.compare import COLUMNS
 from pyro_dcign.runs.run import build, write_run_config
 from pyro_dcign.training.train import Trainer
+from pyro_dcign.varying import standard_types
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -27,7 +28,7 @@ TOGETHER = 2_500_000
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analyses")
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=6)
+    number = counts(standard_types(FakeScene().factors), train=4, intrinsic=8, test=6)
     store = make(
         folder / "set", Recipe("fake", number, side=16, size=6), load, workers=1, quiet=True
     )

@@ -152,7 +152,7 @@ def test_version_is_one_of_the_two_lines() -> None:
 
 def test_nothing_but_the_bridge_asks_arviz() -> None:
     # Most of what 0.23 offers is gone in 1.x: psislw, plot_ppc, waic, from_pyro, InferenceData ...
-    root = Path(bridge.__file__).parents[1]
+    root = Path(bridge.__file__).parents[2]
     folders = [root / name for name in ("pyro_dcign", "guides", "analyses")]
     asking = {
         p.name

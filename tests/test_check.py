@@ -26,6 +26,7 @@ from pyro_dcign.posterior.predictive import predictive
 from pyro_dcign.posterior.verdicts import FALSE_ALARMS, judge
 from pyro_dcign.runs.run import build, write_run_config
 from pyro_dcign.training.train import Trainer
+from pyro_dcign.varying import standard_types
 
 EFFORT = Effort(images=30, draws=1000, simulations=400, reference=1, reference_draws=250, refined=8)
 PICTURES = ("khat", "sbc", "nuts", "loo-pit", "aggregate")
@@ -230,7 +231,7 @@ def test_an_exact_guide_is_flagged_no_oftener_than_one_time_in_a_hundred() -> No
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=6)
+    number = counts(standard_types(FakeScene().factors), train=4, intrinsic=8, test=6)
     folder = tmp_path_factory.mktemp("check")
     recipe = Recipe("fake", number, side=16, size=6)
     store = make(folder / "set", recipe, load, workers=1, quiet=True)

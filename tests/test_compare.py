@@ -27,6 +27,7 @@ from pyro_dcign.measures.compare import (
     summarise,
 )
 from pyro_dcign.measures.figures.comparison import comparison
+from pyro_dcign.varying import standard_types
 
 TINY = Config(
     side=16,
@@ -47,7 +48,7 @@ SMALL = Size(images=4, draws=100)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    number = counts((*FakeScene().factors, "intrinsic"), train=4, intrinsic=8, test=6)
+    number = counts(standard_types(FakeScene().factors), train=4, intrinsic=8, test=6)
     recipe = Recipe("fake", number, side=16, size=6)
     return make(tmp_path_factory.mktemp("data") / "set", recipe, load, workers=1, quiet=True)
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import disk
 from pyro_dcign.files.disk import LOCK, locked, write_whole
-from pyro_dcign.files.untrusted import disk
 
 
 def test_a_file_is_replaced_whole(tmp_path) -> None:

@@ -17,6 +17,7 @@ from pyro_dcign.config import PRESETS, Config, configure
 from pyro_dcign.datasets.generate import make
 from pyro_dcign.datasets.plans.recipe import Recipe, counts
 from pyro_dcign.errors import InputError
+from pyro_dcign.varying import standard_types
 
 NETWORK = "--side 16 --encoder-kernel 3 --encoder-maps 4,4 --decoder-maps 4,4,1 "
 NETWORK += "--decoder-kernels 3,5 --latents 6 --device cpu --steps 20"
@@ -24,7 +25,7 @@ NETWORK += "--decoder-kernels 3,5 --latents 6 --device cpu --steps 20"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    number = counts((*FakeScene().factors, "intrinsic"), train=2, intrinsic=3, test=2)
+    number = counts(standard_types(FakeScene().factors), train=2, intrinsic=3, test=2)
     folder = tmp_path_factory.mktemp("data") / "set"
     make(folder, Recipe("fake", number, side=16, size=6), load, workers=1, quiet=True)
     return folder

@@ -49,7 +49,7 @@ def import_all(kind, path):
     module = import_module(f"pyro_dcign.datasets.readers.{_MODULES.get(kind, kind)}")
     with module.source(path) as source:
         known = labels(source, source.default, test_fraction=0.25, seed=0)
-        options = {"split": "train", "size": 4, "most": 2, "tolerance": 0.0, "seed": (0, 0)}
+        options = {"split": "train", "size": 4, "most": 2, "tolerance": {}, "seed": (0, 0)}
         for name in source.default:
             _range(source, name)
         for start in range(0, min(len(source), 4 * source.block), source.block):
@@ -100,6 +100,7 @@ def hdf5(folder):
     _, turn = foreign.axes(3, 4)
     values = np.zeros((12, 6))
     values[:, 4], values[:, 5] = np.arange(12) // 4, turn * 20
+    values[:, 3] = turn % 2
     images = np.repeat(foreign.numbered(12, 64)[..., None], 3, -1)
     for name, options in (
         ("plain", {}),
@@ -150,7 +151,7 @@ def pictures(folder):
     rgb.save(folder / "lzw.tif", compression="tiff_lzw")
     grey.save(folder / "zip.tif", compression="tiff_adobe_deflate")
     rgb.convert("CMYK").save(folder / "cmyk.tif")
-    Image.fromarray(ramp.astype(np.float32)).save(folder / "deep.tif")
+    Image.fromarray(ramp.astype(np.float32) / 255).save(folder / "deep.tif")
     rgb.save(folder / "a.ppm")
     grey.save(folder / "deep.gif", save_all=True, append_images=[grey.rotate(90)])
 
@@ -306,7 +307,7 @@ READERS = {
     ),
     "metrics": fuzzing.Reader(metrics, drawn, edits={"": [in_text]}),
     "comparison": fuzzing.Reader(
-        compared, lambda f, _=None: _kept(f / "compare.json"), edits={"": [in_json]}
+        compared, lambda f, _=None: _kept(f / "compare.json", f), edits={"": [in_json]}
     ),
 }
 SHORT = {"3dshapes": 2, "basel h5": 2}

@@ -164,7 +164,7 @@ def test_data_make_faces_draws_from_a_users_model(tmp_path, run):
     few = ["--side", "16", "--minibatches", "1", "--test", "1", "--workers", "1"]
     status, out, _ = run("data", "make", "faces", tmp_path / "set", "--bfm", path, *few)
     assert status == 0
-    assert "1 azimuth, 1 elevation, 1 light, 3 intrinsic" in out
+    assert "1 azimuth, 1 elevation, 1 light, 1 pose, 3 intrinsic" in out
     store = Store.open(tmp_path / "set")
     assert check(store).problems == []
     assert (store.manifest.recipe["scene"], len(store.manifest.recipe["model"])) == ("bfm", 64)

@@ -152,7 +152,8 @@ def test_formed_poses_never_mix_identities(tolerance) -> None:
     known = Labels(
         {name: draw.uniform(-20, 20, 240) for name in ("azimuth", "light")}, people, people >= 20
     )
-    about = {"size": 6, "most": 12, "tolerance": tolerance, "seed": (0,)}
+    about = {"size": 6, "most": 12, "tolerance": dict.fromkeys(known.factors, tolerance)}
+    about["seed"] = (0,)
     found = form(known, "pose", split="train", **about)
     assert len(found) == 12
     for numbers in found:
@@ -170,7 +171,7 @@ def test_poses_need_two_of_one_person() -> None:
         {"azimuth": np.array([1.0, 2.0, 3.0, 3.0])}, np.array([0, 1, 2, 2]), np.zeros(4, bool)
     )
     with pytest.raises(InputError, match="found none"):
-        form(known, "pose", split="train", size=2, most=1, tolerance=0.0, seed=(0,))
+        form(known, "pose", split="train", size=2, most=1, tolerance={}, seed=(0,))
 
 
 def test_photographs_of_known_people_import_with_poses_alone(tmp_path) -> None:

@@ -1,6 +1,5 @@
 """The paper's experiments, tiny: the same scripts, rows and figures as at the paper's size."""
 
-import dataclasses
 import json
 import sys
 import tarfile
@@ -26,7 +25,7 @@ from kink import kink
 
 from pyro_dcign.cli import main as command
 from pyro_dcign.code import FactorRange
-from pyro_dcign.config import PRESETS, configure, settings_of
+from pyro_dcign.config import configure, settings_of
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.measures import evaluation as evaluate
 from pyro_dcign.runs import build, default_run, load_run
@@ -213,13 +212,6 @@ def test_every_row_is_a_configuration_and_says_what_it_changes(script) -> None:
         found = settings_of(configure(row.settings, source=row.name))
         assert found != base or row.start, row.name
         assert (found["side"], found["latents"]) == (150, 200)
-
-
-def test_the_large_preset_is_the_exchange_of_the_experiment() -> None:
-    measured = experiment.row_of("faces-exchange").settings
-    config = configure({**measured, "data": "", "preset": "large"})
-    # The strength is that of the clamp, should another ask for it.
-    assert config == dataclasses.replace(PRESETS["large"], strength=config.strength)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -42,7 +42,7 @@ def stopped(folder, store, config, after: int, *, resume: bool = False) -> int:
 
 def config_of(guide: str, **others):
     settings = {"guide": guide, "decay": 0.5, "steps": 24, **others}
-    settings["clamp_on"] = getattr(load_guide(guide), "clamp_on", "parameters")
+    settings["clamp_on"] = getattr(load_guide(guide), "clamp_on", None) or "parameters"
     return dataclasses.replace(TINY, **settings)
 
 

@@ -59,7 +59,8 @@ def test_the_start_teaches_the_guide_its_factors_and_not_the_model(store, tmp_pa
 
 @pytest.mark.parametrize("guide", known_guides())
 def test_every_guide_can_be_started_on_its_factors(guide, store, tmp_path) -> None:
-    run = build(tmp_path, dataclasses.replace(TINY, guide=guide), store.factors)
+    config = dataclasses.replace(TINY, guide=guide, handler="exchange")
+    run = build(tmp_path, config, store.factors)
     trainer = Trainer(run, store)
     before = run.guide.encoder.state_dict()
     before = {name: value.clone() for name, value in before.items()}

@@ -26,8 +26,9 @@ from pyro_dcign.datasets.readers.torch7 import read_tensor
 from pyro_dcign.datasets.store import Store
 from pyro_dcign.datasets.write import write_store
 from pyro_dcign.errors import InputError
+from pyro_dcign.files import hdf5
 from pyro_dcign.files.picture import read_picture
-from pyro_dcign.files.untrusted import MEMORY, hdf5, parse_json
+from pyro_dcign.files.untrusted import MEMORY, parse_json
 from pyro_dcign.scenes.basel import read_basel
 from pyro_dcign.scenes.ict import read_obj
 

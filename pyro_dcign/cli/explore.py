@@ -18,9 +18,7 @@ from pyro_dcign.cli import options
     help="A picture to offer in the page; may be given again.  [default: twelve heads]",
 )
 @options.guide
-def explore(
-    run: Path | None, out: Path, pictures: tuple[Path, ...], guide: tuple[str, ...]
-) -> None:
+def explore(run: Path | None, out: Path, pictures: tuple[Path, ...], guide: str | None) -> None:
     """Write one HTML file with the knobs of RUN, which opens without a server or a network.
 
     Without RUN it is the shipped network's. Needs the packages of pyro-dcign[onnx].
@@ -30,6 +28,6 @@ def explore(
 
     if not out.parent.is_dir():
         raise click.ClickException(f"--out is in a folder, {out.parent} is none; make it first")
-    opened = load_run(run or default_run(), device="cpu", trusted=guide)
+    opened = load_run(run or default_run(), device="cpu", guide=guide)
     write_page(opened, out, pictures=pictures)
     click.echo(f"{out}")

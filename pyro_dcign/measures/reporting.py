@@ -112,7 +112,8 @@ def share(
     """
     if out.resolve() == run.folder.resolve():
         raise InputError(f"{out} is to be a new folder, but is the run's own; name another")
-    if read_calibration(run).origin not in (None, origin_of(run, store.digest)):
+    made, now = read_calibration(run).origin, origin_of(run, store.digest)
+    if made is not None and (made.parameters != now.parameters or made.data not in ("", now.data)):
         raise InputError(f"{run.folder / FILE} is of another state; evaluate the run first")
     config = dataclasses.replace(run.config, data="", device="auto")
     shared = dataclasses.replace(run, folder=out, config=config)
