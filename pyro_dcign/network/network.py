@@ -438,6 +438,29 @@ class DCIGN:
                 shutil.copyfile(self.run.folder / name, folder / name)
         return folder
 
+    def export_onnx(self, folder: Path | str) -> tuple[Path, Path]:
+        """Write ``reader.onnx`` (picture to location and scale) and ``renderer.onnx``.
+
+        Needs the extra ``pyro-dcign[onnx]``; see :mod:`pyro_dcign.explorer`.
+
+        Raises:
+            InputError: A guide that is not normal given the picture, or the extra is missing.
+        """
+        from pyro_dcign.explorer import export_onnx  # noqa: PLC0415
+
+        return export_onnx(self.run, Path(folder))
+
+    def explore(self, page: Path | str) -> Path:
+        """Write one HTML page with knobs that needs no server and no network.
+
+        Raises:
+            InputError: As :meth:`export_onnx`.
+        """
+        from pyro_dcign.explorer import write_page  # noqa: PLC0415
+
+        write_page(self.run, Path(page))
+        return Path(page)
+
     # --- measures --------------------------------------------------------------------------------
 
     def evaluate(self, data: Any = None, *, seed: int = 0) -> Evaluation:
