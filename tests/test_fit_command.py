@@ -44,7 +44,7 @@ def fit(data: Path, *words: str) -> int:
 def test_fit_leaves_a_run_directory_that_resumes(data, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     assert fit(data, "--out", str(run)) == 0
-    left = {"config.toml", "metrics.jsonl", "checkpoints", ".lock"}
+    left = {"config.toml", "metrics.jsonl", "checkpoints", "trained_on.safetensors", ".lock"}
     assert {p.name for p in run.iterdir()} == left
     assert status("fit", "--resume", str(run), "--steps", "30", "--no-report") == 0
     assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 30
@@ -57,7 +57,7 @@ def test_resuming_with_other_settings_names_them(data, tmp_path, capsys) -> None
     capsys.readouterr()
     assert status("fit", "--resume", str(run), "--seed", "3", "--handler", "none") == 2
     assert "seed 0, not 3" in (error := capsys.readouterr().err)
-    assert "clamp 'exchange', not 'none'" in error
+    assert "handler 'exchange', not 'none'" in error
 
 
 def corrupt(folder: Path, to: Path) -> Path:
@@ -152,7 +152,7 @@ def test_without_data_a_gpu_plans_as_many_images_as_the_paper_has(tmp_path, monk
 
 
 def test_settings_to_mend_are_all_named_at_once() -> None:
-    with pytest.raises(InputError, match=r"steps: expected int.*clamp: expected one.*x: no such"):
+    with pytest.raises(InputError, match=r"steps: expected int.*handler: expected one.*x: no such"):
         configure({"steps": 2.5, "handler": "middle", "x": 1})
 
 

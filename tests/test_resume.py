@@ -29,10 +29,10 @@ def stopped(folder, store, config, after: int, *, resume: bool = False) -> int:
     taken = iter(range(after))
     inner = trainer.svi.step
 
-    def step(images, active):
+    def step(images, active, wanted=None):
         if next(taken, None) is None:
             signals.heard = signal.SIGTERM
-        return inner(images, active)
+        return inner(images, active, wanted)
 
     trainer.svi.step = step
     for _ in trainer.records():
@@ -102,7 +102,9 @@ def test_the_record_of_a_resumed_run_has_every_step_once(store, tmp_path) -> Non
 def test_settings_that_differ_from_the_checkpoints_are_refused_by_name(store, tmp_path) -> None:
     trained(tmp_path, store)
     config = dataclasses.replace(TINY, strength=2.0, handler="first", steps=60)
-    with pytest.raises(InputError, match=r"clamp 'mean', not 'first'; strength 0.01, not 2.0; put"):
+    with pytest.raises(
+        InputError, match=r"handler 'mean', not 'first'; strength 0.01, not 2.0; put"
+    ):
         Trainer(build(tmp_path, config, store.factors), store, resume=True)
 
 

@@ -197,6 +197,7 @@ def swelling_chunk(folder):
         file["images"].id.write_direct_chunk((0, 0, 0, 0), zeros(5 * 2**28))
         values = np.zeros((8, 6))
         values[:, 4], values[:, 5] = np.arange(8) // 2, np.arange(8) % 2
+        values[:, 3] = np.arange(8) % 2
         file["labels"] = values
     return folder / "a.h5"
 
@@ -523,7 +524,7 @@ PLACES = {
     "evaluate a run": lambda p, f: ["evaluate", p],
     "evaluate on": lambda p, f: [
         "evaluate",
-        import_module("pyro_dcign.measures.figures.strips").default_run(),
+        import_module("pyro_dcign.runs").default_run(),
         "--data",
         p,
     ],

@@ -53,7 +53,7 @@ def toy_run(folder=Path("toy"), *, ranges=RANGES, handler="mean"):
     sizes = {name: 2 if limits.period else 1 for name, limits in ranges.items()}
     code = GraphicsCode(sizes, intrinsic=3)
     config = dataclasses.replace(
-        PRESETS["small"], side=SIDE, latents=code.latents, handler=clamp, likelihood="normal"
+        PRESETS["small"], side=SIDE, latents=code.latents, handler=handler, likelihood="normal"
     )
     model = Model(ToyDecoder(), code, likelihood="normal")
     guide = ToyGuide(code)

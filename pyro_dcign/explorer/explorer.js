@@ -69,19 +69,18 @@ export class Curve {
   }
 }
 
-/** Pillow's Lanczos in two passes of 8 bits: what Python's read_picture does to a grey square. */
-export function lanczos(grey, size, side) {
+/** Pillow's bilinear filter in two passes of 8 bits: what Python's read_picture does to a square. */
+export function bilinear(grey, size, side) {
   const scale = size / side;
   const stretch = Math.max(scale, 1);
-  const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
   const taps = Array.from({ length: side }, (_, i) => {
     const centre = (i + 0.5) * scale;
-    const first = Math.max(0, Math.floor(centre - 3 * stretch + 0.5));
-    const past = Math.min(size, Math.floor(centre + 3 * stretch + 0.5));
+    const first = Math.max(0, Math.floor(centre - stretch + 0.5));
+    const past = Math.min(size, Math.floor(centre + stretch + 0.5));
     const weights = [];
     for (let at = first; at < past; at += 1) {
       const x = (at - centre + 0.5) / stretch;
-      weights.push(Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);
+      weights.push(Math.max(0, 1 - Math.abs(x)));
     }
     const total = weights.reduce((a, b) => a + b, 0);
     return [first, weights.map((w) => w / total)];
@@ -127,9 +126,10 @@ function squareOf(bitmap, side, { zoom = 1, x = 0, y = 0 } = {}) {
   const { data } = pen.getImageData(0, 0, size, size);
   const grey = new Uint8ClampedArray(size * size);
   for (let i = 0; i < grey.length; i += 1) {
-    grey[i] = Math.round(0.2126 * data[4 * i] + 0.7152 * data[4 * i + 1] + 0.0722 * data[4 * i + 2]);
+    // Pillow's BT.601, in whole numbers.
+    grey[i] = (data[4 * i] * 19595 + data[4 * i + 1] * 38470 + data[4 * i + 2] * 7471 + 32768) >> 16;
   }
-  return lanczos(grey, size, side);
+  return bilinear(grey, size, side);
 }
 
 function show(canvas, grey, side) {
