@@ -14,7 +14,6 @@ from pyro_dcign.datasets.manifest import FILE, SPLITS, Manifest
 from pyro_dcign.datasets.minibatch import Block
 from pyro_dcign.datasets.plans.plan import Plans, render
 from pyro_dcign.datasets.plans.recipe import (
-    SMALL_INTRINSIC,
     SMALL_TEST,
     SMALL_TRAIN,
     Recipe,
@@ -143,7 +142,7 @@ def ensure_faces(
     *,
     side: int = 64,
     train: int = SMALL_TRAIN,
-    intrinsic: int = SMALL_INTRINSIC,
+    intrinsic: int = SMALL_TRAIN,
     test: int = SMALL_TEST,
     seed: int = 0,
     plain: bool = True,
