@@ -1,6 +1,7 @@
 """The codes that a network gives to pictures."""
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Mapping
+from typing import Protocol, final
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels, intensities
-from pyro_dcign.measures import Familiarity, errors_of, judged
-from pyro_dcign.runs import IMAGES_AT_ONCE, Codes, draw_codes, encode, undisturbed
-
-if TYPE_CHECKING:
-    from pyro_dcign.network.network import DCIGN
+from pyro_dcign.measures import Calibration, Familiarity, errors_of, judged
+from pyro_dcign.runs import IMAGES_AT_ONCE, Codes, Run, draw_codes, encode, undisturbed
 
 _DRAWS = 1000
+
+
+class Reader(Protocol):
+    """What a code asks of the network that gave it."""
+
+    run: Run
+
+    @property
+    def factors(self) -> Mapping[str, FactorRange]:
+        """Range of each extrinsic factor."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """How each factor's latents run with its value."""
+        ...
 
 
 @final
@@ -33,7 +48,7 @@ class Code:
         ['image', 'factor', 'value', 'low', 'high']
     """
 
-    def __init__(self, net: "DCIGN", pixels: Pixels) -> None:
+    def __init__(self, net: Reader, pixels: Pixels) -> None:
         self._net, self.pixels = net, pixels
         self.mean: Codes = encode(net.run, pixels)
         """Posterior means, (images, latents)."""
