@@ -15,7 +15,7 @@ class InputError(ValueError):
         ...     dcign.load("nosuch")
         ... except dcign.InputError as error:
         ...     print(error)
-        a network is one of faces or a run's folder, nosuch is none; check the path
+        a network is one of faces, people or a run's folder, nosuch is none; check the path
     """
 
     def __init__(self, text: str) -> None:

@@ -251,6 +251,6 @@ def test_a_step_too_large_for_the_memory_is_one_line(begin, tmp_path) -> None:
 
 
 def test_an_absurd_network_is_refused_before_it_gets_memory(begin, tmp_path) -> None:
-    words = [*begin("run"), "--latents", "65536", "--decoder-maps", "4096,4096,1"]
+    words = [*begin("run"), "--latents", "65536", "--decoder-maps", "4096,4096,4096,4096"]
     assert "at most 1,000,000,000 parameters, got" in error(fit(words))
     assert not (tmp_path / "run").exists()

@@ -21,10 +21,10 @@ def parameters(run: Run) -> torch.Tensor:
 
 @pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
 def test_a_tiny_fit_beats_its_own_starting_point(clamp, store, tmp_path) -> None:
-    trained(tmp_path, store, dataclasses.replace(TINY, handler=clamp, steps=200))
+    trained(tmp_path, store, dataclasses.replace(TINY, handler=clamp, steps=300))
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     elbos = [line["test"]["elbo"] for line in lines if line["test"]]
-    assert len(elbos) == 10
+    assert len(elbos) == 15
     # the untrained network's grey image costs 256 · log 2 = 177 nats
     assert elbos[-1] > elbos[0] + 5 > -177 + 5
 

@@ -27,6 +27,7 @@ TINY = Config(
 SETTINGS = {
     "preset": "small",
     "side": 16,
+    "hidden": 8,
     "encoder_kernel": 3,
     "encoder_maps": [4, 4],
     "decoder_maps": [4, 4, 1],

@@ -65,24 +65,25 @@ def render(
         name, _, text = other.partition("=")
         wanted[name.strip()] = text
     values = {name: parse_sweep(text, name) for name, text in wanted.items()}
-    found = parse_crop(crop) if crop else None
+    found, said = parse_crop(crop) if crop else None, list[str]()
     if found is None and photograph and not grey:
         found = head_in(image, face=face)
-        click.echo(f"head: {found}")
+        said.append(f"head: {found}")
     code = net.encode(read_picture(image, net.config.side, found)[0])
+    sweep = net.sweep(code.pixels, **values)
     if net.calibration.familiarity:
         (familiar,) = code.familiarity
-        click.echo(str(familiar))
         if familiar.strange and not force:
             raise InputError(
                 f"{image} is to be a head like those that the network knows, but is nothing like "
-                "one; crop it with --crop x,y,size, or go on with --force"
+                f"one ({familiar}); crop it with --crop x,y,size, or go on with --force"
             )
+        said.append(str(familiar))
     for _, name, *reading in code.to_frame().itertuples(index=False, name=None):
         value, low, high = (value_label(name, net.factors[name], v) for v in reading)
-        click.echo(f"read {name} {value} ({low} to {high})")
-    net.sweep(code.pixels, **values).save(out)
-    click.echo(f"{out}")
+        said.append(f"read {name} {value} ({low} to {high})")
+    sweep.save(out)
+    click.echo("\n".join([*said, str(out)]))
 
 
 MAX_VIEWS = 64
