@@ -197,7 +197,7 @@ def test_a_file_that_may_grow_no_further_stops_the_fit_in_one_line(begin, tmp_pa
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    said = error(fit(begin("run"), preexec_fn=small_files))
+    said = error(fit(begin("run", network="paper"), preexec_fn=small_files))
     assert "expected to read or write" in said
     assert "step-000000005" in said
     assert newest_checkpoint(folder).name == "step-000000000"

@@ -19,12 +19,14 @@ def parameters(run: Run) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in run.modules.parameters()])
 
 
-@pytest.mark.parametrize("clamp", ["mean", "first", "exchange", "none"])
-def test_a_tiny_fit_beats_its_own_starting_point(clamp, store, tmp_path) -> None:
-    trained(tmp_path, store, dataclasses.replace(TINY, handler=clamp, steps=300))
+@pytest.mark.parametrize(
+    ("handler", "steps"), [("mean", 300), ("first", 300), ("exchange", 200), ("none", 300)]
+)
+def test_a_tiny_fit_beats_its_own_starting_point(handler, steps, store, tmp_path) -> None:
+    trained(tmp_path, store, dataclasses.replace(TINY, handler=handler, steps=steps))
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     elbos = [line["test"]["elbo"] for line in lines if line["test"]]
-    assert len(elbos) == 15
+    assert len(elbos) == steps // 20
     # the untrained network's grey image costs 256 · log 2 = 177 nats
     assert elbos[-1] > elbos[0] + 5 > -177 + 5
 

@@ -1,7 +1,6 @@
 """The codes that a network gives to pictures."""
 
-from collections.abc import Mapping
-from typing import Protocol, final
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
@@ -9,29 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pyro_dcign.code import FactorRange
 from pyro_dcign.errors import InputError
 from pyro_dcign.images import Pixels, intensities
-from pyro_dcign.measures import Calibration, Familiarity, errors_of, judged
-from pyro_dcign.runs import IMAGES_AT_ONCE, Codes, Run, draw_codes, encode, undisturbed
+from pyro_dcign.measures import Familiarity, errors_of, judged
+from pyro_dcign.runs import IMAGES_AT_ONCE, Codes, draw_codes, encode, undisturbed
 
 _DRAWS = 1000
-
-
-class Reader(Protocol):
-    """What a code asks of the network that gave it."""
-
-    run: Run
-
-    @property
-    def factors(self) -> Mapping[str, FactorRange]:
-        """Range of each extrinsic factor."""
-        ...
-
-    @property
-    def calibration(self) -> Calibration:
-        """How each factor's latents run with its value."""
-        ...
 
 
 @final
@@ -48,7 +30,7 @@ class Code:
         ['image', 'factor', 'value', 'low', 'high']
     """
 
-    def __init__(self, net: Reader, pixels: Pixels) -> None:
+    def __init__(self, net: Any, pixels: Pixels) -> None:
         self._net, self.pixels = net, pixels
         self.mean: Codes = encode(net.run, pixels)
         """Posterior means, (images, latents)."""
