@@ -357,7 +357,7 @@ REFUSED = {
     "labels in words": (lambda c: twelve(c.arrays, light=["a"] * 180), "is to be numbers"),
     "a period of nothing": (lambda c: twelve(c.arrays, periods={"tilt": 360}), "one of azimuth"),
     "a negative period": (lambda c: twelve(c.arrays, periods={"light": -1}), "positive number"),
-    "one thing only": (lambda c: twelve(c.arrays, identity=[0] * 180), "expected"),
+    "one thing only": (lambda c: twelve(c.arrays, identity=[0] * 180), "identities"),
 }  # fmt: skip
 
 

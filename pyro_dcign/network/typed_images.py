@@ -102,7 +102,7 @@ class TypedImages:
             block=1024,
         )
         if test_fraction is None:
-            test_fraction = max(0.1, 2 / len(np.unique(source.who)))
+            test_fraction = min(1.0, max(0.1, 2 / len(np.unique(source.who))))
         options = {
             "size": size,
             "test_fraction": test_fraction,
